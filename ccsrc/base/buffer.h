@@ -1,0 +1,70 @@
+// Uninitialised, 64-byte-aligned memory, pooled: page faults and zero fills of large request bodies cost more than
+// the work done on them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+namespace msfl {
+
+class BufferPool;
+
+// Owns its memory; gives it back to the pool it came from, if that pool still lives. Movable, not copyable.
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(std::size_t size);  // outside any pool
+  Buffer(Buffer&& other) noexcept;
+  Buffer& operator=(Buffer&& other) noexcept;
+  ~Buffer();
+
+  std::uint8_t* data() { return data_; }
+  const std::uint8_t* data() const { return data_; }
+  std::size_t size() const { return size_; }
+  std::size_t capacity() const { return capacity_; }
+  std::span<const std::uint8_t> bytes() const { return {data_, size_}; }
+  // Precondition: size <= capacity(). Contents below min(old, new) stay.
+  void Resize(std::size_t size);
+
+ private:
+  friend class BufferPool;
+  void Release() noexcept;
+
+  std::uint8_t* data_ = nullptr;
+  std::size_t size_ = 0;
+  std::size_t capacity_ = 0;
+  std::weak_ptr<BufferPool> pool_;
+};
+
+// Keeps freed buffers for reuse, at most `max_idle_bytes` of them. Thread-safe. Made by Create().
+class BufferPool : public std::enable_shared_from_this<BufferPool> {
+ public:
+  static std::shared_ptr<BufferPool> Create(std::size_t max_idle_bytes);
+  ~BufferPool();
+
+  // The smallest idle buffer of the right size class, or fresh memory. Throws std::bad_alloc.
+  Buffer Take(std::size_t size);
+  // Gives idle memory back to the system.
+  void Trim();
+  std::size_t idle_bytes() const;
+
+ private:
+  explicit BufferPool(std::size_t max_idle_bytes) : max_idle_bytes_(max_idle_bytes) {}
+  friend class Buffer;
+  void Return(std::uint8_t* data, std::size_t capacity) noexcept;
+
+  const std::size_t max_idle_bytes_;
+  mutable std::mutex mutex_;
+  std::size_t idle_bytes_ = 0;
+  struct Idle {
+    std::size_t capacity;
+    std::uint8_t* data;
+  };
+  std::vector<Idle> idle_;
+};
+
+}  // namespace msfl

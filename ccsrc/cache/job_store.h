@@ -1,0 +1,193 @@
+// The job's record in the cache, and the decisions taken on it. Redis holds decisions, never tensors.
+//
+// Every decision is one atomic script, idempotent and keyed by (instance, iteration, fl_id), so that any Server can take
+// it, and one that is sent twice counts once. Rows of the record, all below `ms_fl:{<fl_name>}:` (the braces keep a job
+// on one node of a Redis Cluster):
+//
+//   instance                      text    the current instance's name
+//   model                         bytes   ModelDescription (schema/store.fbs) published by the first Server
+//   epoch                         number  counts registrations; a Server's epoch fences its leases
+//   nodes                         hash    node id -> "<SERVER|WORKER> <tcp address> <epoch>"
+//   alive:<node id>               text    heartbeat, expires
+//   <instance>:status             hash    iteration, state (0 running, 1 disable, 2 finish, 3 stop), valid (0|1), reason
+//   <instance>:hyper              hash    hyper-parameter -> text
+//   <instance>:<n>:round          hash    started, leased, counted, counted:<node id>, began_ms and the deadlines
+//                                         start_by, update_by, global_by (ms of Redis' clock)
+//   <instance>:<n>:devices        hash    fl_id -> "<data_size> <eval_data_size> <arrival ms> <nonce>"
+//   <instance>:<n>:updates        hash    fl_id -> "<leased|counted> <node id> <epoch> <nonce>"
+//   events                        channel what moves the cluster, published by the scripts, see JobEvent
+//
+// Expiry: job and instance rows 7 days + the global window, renewed by Heartbeat; iteration rows 30 min + the global
+// window, cut to 60 s when the iteration ends.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cache/redis_client.h"
+
+namespace msfl::cache {
+
+enum class InstanceState { kRunning = 0, kDisable = 1, kFinish = 2, kStop = 3 };
+
+struct IterationKey {
+  std::string instance;
+  std::uint64_t number = 0;
+  bool operator==(const IterationKey&) const = default;
+};
+
+struct Status {
+  IterationKey current;
+  InstanceState state = InstanceState::kRunning;
+  bool last_valid = true;
+  std::string last_reason;
+};
+
+// What the state machine looks at; taken in one script.
+struct Snapshot {
+  bool known = false;  // false: the record is gone (Redis restarted empty); nothing below is set
+  Status status;
+  std::uint64_t started = 0, leased = 0, counted = 0;
+  std::optional<std::int64_t> deadline_in_ms;  // nearest deadline of the current iteration; negative when it has passed
+  bool contributor_lost = false;               // a node with counted updates is no longer alive
+};
+
+// The round that a request or a deadline belongs to; names as on the wire.
+struct Node {
+  std::string id, tcp_address;
+  std::uint64_t epoch = 0;
+};
+
+struct Windows {  // all in milliseconds
+  std::uint64_t start_fl_job = 0, update_model = 0, global_iteration = 0;
+};
+
+struct Thresholds {
+  std::uint64_t start_fl_job = 0, update_model = 0;
+};
+
+// The iteration asked about is not the current one (any more), or the instance is not running: look again.
+// Every verdict enum below has it.
+
+enum class JoinVerdict { kAccepted, kMoved, kThresholdReached, kContentRefused, kAlreadyJoined };
+struct JoinRequest {
+  IterationKey iteration;
+  std::string_view fl_id;
+  std::uint64_t data_size = 0, eval_data_size = 0;
+  std::string_view nonce;        // of this request: the same nonce again is the same request again
+  bool content_accepted = true;  // the verdict on the request's content, consulted after the threshold
+};
+struct JoinAnswer {
+  JoinVerdict verdict = JoinVerdict::kMoved;
+  std::uint64_t started = 0;  // count after this request
+  bool first = false, last = false;
+  std::optional<std::int64_t> deadline_in_ms;
+};
+
+enum class ReserveVerdict { kReserved, kMoved, kThresholdReached, kNotJoined, kWrongIteration, kContentRefused, kAlreadyUpdated };
+struct ReserveRequest {
+  IterationKey iteration;                // the current one, as this Server knows it
+  std::int64_t claimed_iteration = 0;    // the one the device names
+  std::string_view fl_id;
+  std::string_view nonce;
+  bool content_accepted = true;
+};
+struct ReserveAnswer {
+  ReserveVerdict verdict = ReserveVerdict::kMoved;
+  std::uint64_t data_size = 0, eval_data_size = 0;  // as given at startFLJob
+  std::int64_t joined_ms = 0;                       // Redis' clock
+  std::int64_t now_ms = 0;
+  std::uint64_t taken = 0;  // leased + counted after this request
+  bool first = false, full = false;
+  std::optional<std::int64_t> deadline_in_ms;
+};
+
+enum class CommitVerdict { kCounted, kMoved, kFenced };
+struct CommitAnswer {
+  CommitVerdict verdict = CommitVerdict::kMoved;
+  std::uint64_t counted = 0;
+  bool last = false;  // the threshold is reached: time to aggregate
+};
+
+enum class AdvanceVerdict { kMovedByUs, kMoved };  // kMoved: somebody else moved it before
+struct AdvanceAnswer {
+  AdvanceVerdict verdict = AdvanceVerdict::kMoved;
+  Status status;  // after the call
+};
+
+struct ExpireAnswer {
+  bool expired = false;  // a deadline has passed; the iteration was moved on by this call, with the spec's reason
+  Status status;         // after the call
+  std::optional<std::int64_t> deadline_in_ms;
+};
+
+struct JobEvent {  // a line on the channel `events`: "<kind> <instance> <iteration>"
+  enum class Kind { kStartFull, kUpdateFull, kCountedFull, kMoved, kState, kDeadline, kInstance, kOther };
+  Kind kind = Kind::kOther;
+  IterationKey iteration;
+};
+
+struct JobStoreOptions {
+  std::string fl_name;
+  Windows windows;        // may be replaced, see SetRules
+  Thresholds thresholds;
+  std::uint64_t iterations = 0;  // fl_iteration_num: moving beyond it sets state Finish
+  std::chrono::milliseconds heartbeat_expiry{10'000};
+};
+
+// Thread-safe; to be awaited on an event loop. All calls: kCacheUnavailable or kCacheRefused when Redis fails.
+class JobStore {
+ public:
+  JobStore(RedisClient& redis, JobStoreOptions options);
+  ~JobStore();
+
+  // Thresholds, windows and number of iterations of the instance, after adopting the cached ones.
+  void SetRules(Windows windows, Thresholds thresholds, std::uint64_t iterations);
+
+  struct Opened {
+    Status status;
+    bool created = false;                           // no record was there: `candidate` was written
+    std::map<std::string, std::string> hyper;       // as cached now
+  };
+  // Adopts the job's instance, or creates it with `candidate` (and its hyper-parameters) if there is none.
+  Task<Result<Opened>> Open(Status candidate, std::map<std::string, std::string> hyper);
+  // Publishes the model's description if there is none; answers the one that holds.
+  Task<Result<std::string>> AgreeOnModel(std::string description);
+
+  // Enters the node with a fresh epoch. `Unregister` removes it at once.
+  Task<Result<Node>> Register(std::string node_id, std::string tcp_address);
+  Task<Result<void>> Unregister(Node node);
+  // Renews the node and the expiry of the job's rows, removes nodes without a heartbeat and gives the leases of dead
+  // nodes back. If this node was removed itself it is entered again with a new epoch, which the answer holds.
+  Task<Result<Node>> Heartbeat(Node node, IterationKey current);
+
+  Task<Result<JoinAnswer>> Join(JoinRequest request);
+  Task<Result<ReserveAnswer>> Reserve(ReserveRequest request, const Node& node);
+  Task<Result<CommitAnswer>> Commit(IterationKey iteration, std::string_view fl_id, std::string_view nonce, const Node& node);
+
+  // Compare-and-set from `from` to the next iteration.
+  Task<Result<AdvanceAnswer>> Advance(IterationKey from, bool valid, std::string reason);
+  // Moves on if a deadline of `from` has passed.
+  Task<Result<ExpireAnswer>> Expire(IterationKey from);
+  Task<Result<Snapshot>> Observe(IterationKey current);
+  // After the record was lost: writes it again from memory unless somebody did. `status.current` is what this Server
+  // was in; the record continues with the next iteration, failed for the reason given in rounds.md section 3.
+  Task<Result<Status>> Recreate(Status status, std::map<std::string, std::string> hyper, std::string description);
+  // Running <-> Disable, Stop; with Disable the running iteration is moved on as failed (`Disable instance`).
+  Task<Result<Status>> SetState(IterationKey current, InstanceState state);
+
+  // Events of the job, on the control loop; `on_gap` when some may have been missed.
+  void Watch(std::function<void(const JobEvent&)> on_event, std::function<void()> on_gap);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace msfl::cache

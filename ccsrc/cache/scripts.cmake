@@ -1,0 +1,15 @@
+# The Lua scripts become string constants: cache/scripts/<name>.lua -> `extern const std::string_view k<Name>Source`
+# is avoided; one generated header holds a map of raw strings, so that a script is edited as Lua and nowhere else.
+function(msfl_embed_scripts target)
+  file(GLOB scripts CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/cache/scripts/*.lua)
+  set(out ${CMAKE_BINARY_DIR}/generated/cache/script_sources.h)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${scripts})
+  set(text "#pragma once\n\nnamespace msfl::cache::source {\n\n")
+  foreach(script ${scripts})
+    get_filename_component(name ${script} NAME_WE)
+    file(READ ${script} source)
+    string(APPEND text "inline constexpr char ${name}[] = R\"lua(${source})lua\";\n\n")
+  endforeach()
+  string(APPEND text "}  // namespace msfl::cache::source\n")
+  file(CONFIGURE OUTPUT ${out} CONTENT "${text}" @ONLY)
+endfunction()

@@ -1,0 +1,56 @@
+// The sum of an iteration's uploads on this Server.
+//
+// Precision: sums are float64 (measured against float32 blocks folded into float64: see docs/benchmarks.md), so that an
+// element of the result is off by at most 2^-22 * sum|u| / sum n whatever the number of updates, and sums of integers
+// below 2^53 are exact.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "model/layout.h"
+#include "model/model.h"
+
+namespace msfl::model {
+
+// A feature of an upload, already checked: known index, right number of elements, finite.
+struct Contribution {
+  std::size_t feature;
+  const float* values;  // 4-byte aligned
+};
+
+class RunningSum {
+ public:
+  RunningSum(std::shared_ptr<const Layout> layout, BufferPool& pool);
+
+  // Adds an upload of a device with `data_size` samples (its values are already multiplied by it). Features that are not
+  // aggregated are ignored. Thread-safe: blocks of the flat range have their own locks, and callers start at different
+  // blocks. The first upload of a block assigns, so that a fresh sum needs no zero fill.
+  void Add(std::span<const Contribution> upload, std::uint64_t data_size);
+
+  // Sum / total data size of each aggregated feature, the divisor being the data that arrived for that feature; a feature
+  // that nobody sent, and those not aggregated, keep the value of `previous`. Null when a result is NaN or infinite.
+  // Precondition: no Add is running.
+  std::shared_ptr<Model> Average(const Model& previous, BufferPool& pool) const;
+
+  std::uint64_t uploads() const { return uploads_.load(std::memory_order_relaxed); }
+  std::uint64_t data_size(std::size_t feature) const;
+
+ private:
+  struct Block;
+  std::shared_ptr<const Layout> layout_;
+  Buffer sums_;
+  std::unique_ptr<Block[]> blocks_;
+  std::size_t block_count_ = 0;
+  std::unique_ptr<std::atomic<std::uint64_t>[]> data_sizes_;
+  std::atomic<std::uint64_t> uploads_{0};
+  std::atomic<std::size_t> next_start_{0};
+};
+
+}  // namespace msfl::model

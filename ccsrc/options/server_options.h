@@ -1,0 +1,58 @@
+// The configuration of one Server as plain values, filled by the Python layer, which has checked every range and explains
+// every mistake. Nothing here has a default of its own that matters: the defaults live in mindspore_federated/config.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace msfl {
+
+struct RoundOptions {
+  std::uint64_t start_fl_job_threshold = 1;
+  double update_model_ratio = 1.0;
+  std::uint64_t start_fl_job_time_window = 0;      // ms
+  std::uint64_t update_model_time_window = 0;      // ms
+  std::uint64_t global_iteration_time_window = 0;  // ms
+  bool require_all_features = false;
+};
+
+struct ClientPlan {  // told to devices in startFLJob
+  std::int32_t epochs = 25;
+  std::int32_t batch_size = 32;
+  float learning_rate = 0.001F;
+};
+
+struct ServerOptions {
+  std::string fl_name;
+  std::string server_mode = "FEDERATED_LEARNING";
+  std::uint64_t iterations = 1;  // fl_iteration_num
+
+  std::string http_host;
+  std::uint16_t http_port = 0;
+  std::string http_url_prefix;  // verbatim in front of the round's name; empty means "/"
+  std::uint64_t connection_limit = 10000;
+  std::string tcp_server_ip = "127.0.0.1";
+  std::string cache_address;
+  std::uint64_t cache_patience_ms = 900'000;  // how long a refused connection is tried again at start
+  std::uint64_t io_threads = 0;               // 0: as many as cores, at most 8
+
+  RoundOptions round;
+  ClientPlan client;
+  // Hyper-parameters as published in the cache (names of /queryInstance -> text). Numbers of `round` and `client` in
+  // it are adopted from the cache when the job is known there already.
+  std::map<std::string, std::string> hyper_parameters;
+
+  // Values of startFLJob's cipher parameters; handed to devices whatever encrypt_type is.
+  std::string encrypt_type = "NOT_ENCRYPT";
+  float dp_eps = 50, dp_delta = 0.01F, dp_norm_clip = 1;
+  float sign_k = 0.01F, sign_eps = 100, sign_thr_ratio = 0.6F, sign_global_lr = 0.1F;
+  std::int32_t sign_dim_out = 0;
+  float laplace_eval_eps = 100;
+  std::int32_t reconstruct_secrets_threshold = 0;
+  float upload_sparse_rate = 0.4F;
+
+  std::uint64_t record_patience_ms = 60'000;  // how long the switch waits for the Python layer to have written its files
+};
+
+}  // namespace msfl

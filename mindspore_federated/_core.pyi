@@ -1,0 +1,98 @@
+"""The C++ core. Private: users see `mindspore_federated.startup`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+
+class CoreError(RuntimeError):
+    """Whatever the core could not do; the text is meant for a person."""
+
+class ServerOptions:
+    """Fields as in ccsrc/options/server_options.h, `round.*` and `client.*` flattened; see there for units."""
+
+    fl_name: str
+    server_mode: str
+    iterations: int
+    http_host: str
+    http_port: int
+    http_url_prefix: str
+    connection_limit: int
+    tcp_server_ip: str
+    cache_address: str
+    cache_patience_ms: int
+    io_threads: int
+    start_fl_job_threshold: int
+    update_model_ratio: float
+    start_fl_job_time_window: int
+    update_model_time_window: int
+    global_iteration_time_window: int
+    require_all_features: bool
+    client_epoch_num: int
+    client_batch_size: int
+    client_learning_rate: float
+    hyper_parameters: dict[str, str]
+    encrypt_type: str
+    dp_eps: float
+    dp_delta: float
+    dp_norm_clip: float
+    sign_k: float
+    sign_eps: float
+    sign_thr_ratio: float
+    sign_global_lr: float
+    sign_dim_out: int
+    laplace_eval_eps: float
+    reconstruct_secrets_threshold: int
+    upload_sparse_rate: float
+    record_patience_ms: int
+    def __init__(self) -> None: ...
+
+class Event:
+    """Something that happened in the core, in order. `kind` tells which other fields are set."""
+
+    kind: str  # "iteration_ended" | "log" | "stopped"
+
+    # log
+    level: int  # 0 debug, 1 info, 2 warning, 3 error
+    text: str
+    file: str
+    line: int
+
+    # iteration_ended
+    instance_name: str
+    instance_status: str  # "running" | "disable" | "finish", before the switch
+    iteration: int
+    iterations: int
+    valid: bool
+    reason: str
+    started_ms: int  # Unix ms of the first startFLJob; 0 if there was none
+    ended_ms: int
+    loss: float
+    accuracy: float
+    visits: dict[str, int]  # keys of clientVisitedInfo (rounds.md, section 13.1)
+    def features(self) -> list[tuple[str, NDArray[np.float32], bool]]:
+        """Name, values (own shape, read-only, no copy) and require_aggr of model `iteration`, in byte order of name."""
+
+class Server:
+    """One Server of a job. Makes no thread and opens nothing before start()."""
+
+    def __init__(self, options: ServerOptions) -> None: ...
+    def start(self, features: Sequence[tuple[str, NDArray[np.float32], bool]], first_iteration: int) -> None:
+        """Connects, agrees with the job's record, listens, registers. `first_iteration` (1 or newest checkpoint + 1)
+        counts only if the cache does not know the job. Raises CoreError. Blocks without the GIL."""
+    def next_event(self, timeout: float) -> Event | None:
+        """The next event, waiting up to `timeout` seconds without the GIL."""
+    def recorded(self, iteration: int) -> None:
+        """Metrics and checkpoint of `iteration` are on disk: the switch may go on and serve its model."""
+    def stop(self) -> None:
+        """Ends in order: no new requests, leave the cluster, close, join the threads. Under 10 s. Idempotent."""
+    @property
+    def http_port(self) -> int: ...
+    @property
+    def node_id(self) -> str: ...
+    @property
+    def instance_name(self) -> str: ...
+    @property
+    def stats(self) -> dict[str, int]: ...
