@@ -1,7 +1,8 @@
-// Uninitialised, 64-byte-aligned memory, pooled: page faults and zero fills of large request bodies cost more than
-// the work done on them.
+// Uninitialised, 64-byte-aligned memory, pooled: page faults and zero fills of large request bodies cost more
+// than the work done on them.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -46,7 +47,8 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   static std::shared_ptr<BufferPool> Create(std::size_t max_idle_bytes);
   ~BufferPool();
 
-  // The smallest idle buffer of the right size class, or fresh memory. Throws std::bad_alloc.
+  // An idle buffer of the size class of `size` (four classes for each power of two), or fresh memory. Throws
+  // std::bad_alloc.
   Buffer Take(std::size_t size);
   // Gives idle memory back to the system.
   void Trim();
@@ -60,11 +62,8 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   const std::size_t max_idle_bytes_;
   mutable std::mutex mutex_;
   std::size_t idle_bytes_ = 0;
-  struct Idle {
-    std::size_t capacity;
-    std::uint8_t* data;
-  };
-  std::vector<Idle> idle_;
+  static constexpr std::size_t kClasses = 256;
+  std::array<std::vector<std::uint8_t*>, kClasses> idle_;  // by size class
 };
 
 }  // namespace msfl

@@ -12,13 +12,16 @@ namespace msfl::net {
 
 class EventLoops {
  public:
-  // `count` I/O loops and one control loop, the last. Threads start with Start(), so that a job may be made before fork.
+  // `count` I/O loops and one control loop, the last. Threads start with Start(), so that a job may be made
+  // before fork.
   explicit EventLoops(std::size_t count);
   ~EventLoops();
 
   void Start();
-  // Lets every loop end and joins the threads. Idempotent. Not to be called from a loop.
+  // Ends every loop, whatever it still waits for, and joins the threads. Idempotent; for good. Not to be
+  // called from a loop.
   void Stop();
+  bool running() const { return !threads_.empty(); }
 
   std::size_t io_count() const { return loops_.size() - 1; }
   std::size_t size() const { return loops_.size(); }

@@ -1,0 +1,147 @@
+#include "base/buffer.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <cstdlib>
+#include <limits>
+#include <new>
+#include <utility>
+
+namespace msfl {
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+// From here on one fault for 2 MB instead of 512 is worth the alignment.
+constexpr std::size_t kHugeFrom = 2 * kHugePage;
+
+std::uint8_t* Allocate(std::size_t capacity) {
+  const std::size_t alignment = capacity >= kHugeFrom ? kHugePage : kAlignment;
+  void* memory = nullptr;
+  if (::posix_memalign(&memory, alignment, capacity) != 0) throw std::bad_alloc();
+  // Only advice: where the kernel refuses it, small pages serve as well.
+  if (capacity >= kHugeFrom)
+    static_cast<void>(::madvise(memory, capacity / kHugePage * kHugePage, MADV_HUGEPAGE));
+  return static_cast<std::uint8_t*>(memory);
+}
+
+struct SizeClass {
+  std::size_t index;
+  std::size_t capacity;
+};
+
+// Four classes for each power of two, from 256 bytes: at most a fifth is unused, and 64 divides each
+// capacity.
+SizeClass ClassOf(std::size_t size) {
+  if (size > std::numeric_limits<std::ptrdiff_t>::max() / 2) throw std::bad_alloc();
+  if (size <= 256) return {0, 256};
+  const std::size_t power = std::bit_width(size - 1) - 1;  // 2^power < size <= 2^(power + 1)
+  const std::size_t step = std::size_t{1} << (power - 2);
+  const std::size_t quarters = (size - (std::size_t{1} << power) + step - 1) / step;  // 1 to 4
+  return {(power - 8) * 4 + quarters, (std::size_t{1} << power) + quarters * step};
+}
+
+}  // namespace
+
+Buffer::Buffer(std::size_t size)
+    : size_(size), capacity_(std::max(kAlignment, (size + kAlignment - 1) / kAlignment * kAlignment)) {
+  if (size > std::numeric_limits<std::ptrdiff_t>::max() / 2) throw std::bad_alloc();
+  data_ = Allocate(capacity_);
+}
+
+Buffer::Buffer(Buffer&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      capacity_(std::exchange(other.capacity_, 0)),
+      pool_(std::move(other.pool_)) {}
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  if (this != &other) {
+    Release();
+    data_ = std::exchange(other.data_, nullptr);
+    size_ = std::exchange(other.size_, 0);
+    capacity_ = std::exchange(other.capacity_, 0);
+    pool_ = std::move(other.pool_);
+  }
+  return *this;
+}
+
+Buffer::~Buffer() { Release(); }
+
+void Buffer::Resize(std::size_t size) {
+  assert(size <= capacity_);
+  size_ = size;
+}
+
+void Buffer::Release() noexcept {
+  if (data_ == nullptr) return;
+  if (const auto pool = pool_.lock()) {
+    pool->Return(data_, capacity_);
+  } else {
+    std::free(data_);
+  }
+  data_ = nullptr;
+  size_ = capacity_ = 0;
+  pool_.reset();
+}
+
+std::shared_ptr<BufferPool> BufferPool::Create(std::size_t max_idle_bytes) {
+  return std::shared_ptr<BufferPool>(new BufferPool(max_idle_bytes));
+}
+
+BufferPool::~BufferPool() { Trim(); }
+
+Buffer BufferPool::Take(std::size_t size) {
+  const auto [index, capacity] = ClassOf(size);
+  Buffer buffer;
+  {
+    const std::lock_guard lock(mutex_);
+    auto& idle = idle_[index];
+    if (!idle.empty()) {
+      buffer.data_ = idle.back();  // the last one given back is the likeliest to be in the cache
+      idle.pop_back();
+      idle_bytes_ -= capacity;
+    }
+  }
+  if (buffer.data_ == nullptr) buffer.data_ = Allocate(capacity);
+  buffer.size_ = size;
+  buffer.capacity_ = capacity;
+  buffer.pool_ = weak_from_this();
+  return buffer;
+}
+
+void BufferPool::Return(std::uint8_t* data, std::size_t capacity) noexcept {
+  try {
+    const std::lock_guard lock(mutex_);
+    if (idle_bytes_ + capacity <= max_idle_bytes_) {
+      idle_[ClassOf(capacity).index].push_back(data);
+      idle_bytes_ += capacity;
+      return;
+    }
+  } catch (const std::bad_alloc&) {
+    // No room to remember it: freed like one that is too many.
+  }
+  std::free(data);
+}
+
+void BufferPool::Trim() {
+  std::array<std::vector<std::uint8_t*>, kClasses> idle;
+  {
+    const std::lock_guard lock(mutex_);
+    idle.swap(idle_);
+    idle_bytes_ = 0;
+  }
+  for (const auto& buffers : idle) {
+    for (std::uint8_t* data : buffers) std::free(data);
+  }
+}
+
+std::size_t BufferPool::idle_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return idle_bytes_;
+}
+
+}  // namespace msfl
