@@ -19,28 +19,36 @@ struct Feature {
   std::vector<std::int64_t> shape;  // () is a scalar, one element
   std::size_t elements = 0;         // product of the shape, at least 1
   bool require_aggr = true;
-  std::size_t sum_offset = 0;   // first element in the flat range of aggregated features; unused without require_aggr
+  std::size_t sum_offset =
+      0;  // first element in the flat range of aggregated features; unused without require_aggr
   std::size_t tail_offset = 0;  // byte offset of its first float in the encoded tail
 };
 
 // Immutable. Features are in byte order of their names.
 //
-// The tail is the part of a FlatBuffers answer that all devices share. A FlatBuffers offset points forward, so an
-// answer is [head: root table, strings, plan][tail]; the head's field `feature_map` points to a vector in the tail:
+// The tail is the part of a FlatBuffers answer that all devices share. A FlatBuffers offset points forward,
+// so an answer is [head: root table, strings, plan][tail]; the head's field `feature_map` points to a vector
+// in the tail:
 //
-//   tail = [vector of all features][vector of the aggregated ones][tables][names][floats, aggregated][floats, others]
+//   tail = [vector of all features][vector of the aggregated ones][tables][names][floats, aggregated][floats,
+//   others]
 //
-// An answer with only the aggregated features sends the tail up to the end of their floats. The head is padded to a
-// multiple of kAlignment.
+// An answer with only the aggregated features sends the tail up to the end of their floats. The head is
+// padded to a multiple of kAlignment.
 class Layout {
  public:
   static constexpr std::size_t kAlignment = 64;
+  static constexpr std::size_t kMaxHeadBytes = 64 * 1024;
+  // A FlatBuffers message, head and tail, has less than 2^31 - 1 bytes.
+  static constexpr std::size_t kMaxTailBytes = (std::size_t{1} << 31) - 2 - kMaxHeadBytes;
 
-  // Errc::kInvalidArgument: no feature, an empty or repeated name, no element, 2^31 - 2 bytes or more in all.
+  // Takes names, shapes and require_aggr in any order; works out the rest of Feature.
+  // Errc::kInvalidArgument: no feature, an empty or repeated name, no element, a tail beyond kMaxTailBytes.
   static Result<std::shared_ptr<const Layout>> Make(std::vector<Feature> features);
 
   const std::vector<Feature>& features() const { return features_; }
-  // Index of the feature, if there is one. Called for each tensor of each upload: a hash lookup, no allocation.
+  // Index of the feature, if there is one. Called for each tensor of each upload: a hash lookup, no
+  // allocation.
   std::optional<std::size_t> Find(std::string_view name) const;
 
   std::size_t aggregated_elements() const { return aggregated_elements_; }

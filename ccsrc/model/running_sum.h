@@ -1,8 +1,9 @@
 // The sum of an iteration's uploads on this Server.
 //
-// Precision: sums are float64 (measured against float32 blocks folded into float64: see docs/benchmarks.md), so that an
-// element of the result is off by at most 2^-22 * sum|u| / sum n whatever the number of updates, and sums of integers
-// below 2^53 are exact.
+// Precision: sums are float64, so that an element of the result is off by at most 2^-22 * sum|u| / sum n
+// whatever the number of updates, and sums of integers below 2^53 are exact. float32 sums folded into float64
+// every few updates would keep the bound and touch less memory, but lose the integers;
+// benchmarks/running_sum.cc has both, for comparison.
 #pragma once
 
 #include <atomic>
@@ -28,15 +29,17 @@ struct Contribution {
 class RunningSum {
  public:
   RunningSum(std::shared_ptr<const Layout> layout, BufferPool& pool);
+  ~RunningSum();
 
-  // Adds an upload of a device with `data_size` samples (its values are already multiplied by it). Features that are not
-  // aggregated are ignored. Thread-safe: blocks of the flat range have their own locks, and callers start at different
-  // blocks. The first upload of a block assigns, so that a fresh sum needs no zero fill.
+  // Adds an upload of a device with `data_size` samples (its values are already multiplied by it). Features
+  // that are not aggregated are ignored; of one named twice the last counts. Thread-safe: blocks of the flat
+  // range have their own locks, and callers start at different blocks. The first upload of a block assigns,
+  // so that a fresh sum needs no zero fill.
   void Add(std::span<const Contribution> upload, std::uint64_t data_size);
 
-  // Sum / total data size of each aggregated feature, the divisor being the data that arrived for that feature; a feature
-  // that nobody sent, and those not aggregated, keep the value of `previous`. Null when a result is NaN or infinite.
-  // Precondition: no Add is running.
+  // Sum / total data size of each aggregated feature, the divisor being the data that arrived for that
+  // feature; a feature that nobody sent, and those not aggregated, keep the value of `previous`, which has
+  // the same layout. Null when a result is NaN or infinite. Precondition: no Add is running.
   std::shared_ptr<Model> Average(const Model& previous, BufferPool& pool) const;
 
   std::uint64_t uploads() const { return uploads_.load(std::memory_order_relaxed); }
@@ -44,13 +47,16 @@ class RunningSum {
 
  private:
   struct Block;
+  void AddToBlock(std::size_t block, const std::vector<const float*>& values_of_feature);
+
   std::shared_ptr<const Layout> layout_;
+  std::vector<std::size_t> aggregated_;  // indices of the features that are, in the order of the flat range
   Buffer sums_;
   std::unique_ptr<Block[]> blocks_;
   std::size_t block_count_ = 0;
   std::unique_ptr<std::atomic<std::uint64_t>[]> data_sizes_;
   std::atomic<std::uint64_t> uploads_{0};
-  std::atomic<std::size_t> next_start_{0};
+  std::atomic<std::uint64_t> next_start_{0};
 };
 
 }  // namespace msfl::model

@@ -1,0 +1,111 @@
+#include "model/running_sum.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "model/sum_loops.h"
+
+namespace msfl::model {
+
+namespace {
+
+// Large enough that a lock costs nothing beside the adding (some 10 us), small enough that a block (256 KB of
+// sums) stays in the second-level cache and that waiting for one is short.
+constexpr std::size_t kBlockElements = 32 * 1024;
+
+}  // namespace
+
+struct alignas(64) RunningSum::Block {
+  std::mutex mutex;
+  bool touched = false;           // its sums hold something; guarded by mutex
+  std::size_t first_feature = 0;  // position in aggregated_ of the feature that its first element belongs to
+};
+
+RunningSum::RunningSum(std::shared_ptr<const Layout> layout, BufferPool& pool) : layout_(std::move(layout)) {
+  const std::vector<Feature>& features = layout_->features();
+  for (std::size_t i = 0; i < features.size(); ++i) {
+    if (features[i].require_aggr) aggregated_.push_back(i);
+  }
+  data_sizes_ = std::make_unique<std::atomic<std::uint64_t>[]>(features.size());
+  sums_ = pool.Take(layout_->aggregated_elements() * sizeof(double));
+  block_count_ = (layout_->aggregated_elements() + kBlockElements - 1) / kBlockElements;
+  blocks_ = std::make_unique<Block[]>(block_count_);
+  std::size_t feature = 0;
+  for (std::size_t block = 0; block < block_count_; ++block) {
+    const std::size_t first = block * kBlockElements;
+    while (features[aggregated_[feature]].sum_offset + features[aggregated_[feature]].elements <= first)
+      ++feature;
+    blocks_[block].first_feature = feature;
+  }
+}
+
+RunningSum::~RunningSum() = default;
+
+void RunningSum::Add(std::span<const Contribution> upload, std::uint64_t data_size) {
+  const std::vector<Feature>& features = layout_->features();
+  std::vector<const float*> values_of_feature(features.size(), nullptr);
+  for (const Contribution& contribution : upload) {
+    if (!features[contribution.feature].require_aggr) continue;
+    const float*& values = values_of_feature[contribution.feature];
+    if (values == nullptr) data_sizes_[contribution.feature].fetch_add(data_size, std::memory_order_relaxed);
+    values = contribution.values;
+  }
+  uploads_.fetch_add(1, std::memory_order_relaxed);
+  if (block_count_ == 0) return;
+  // Multiples of the golden ratio: any number of concurrent callers is spread over the blocks.
+  const std::uint64_t turn = next_start_.fetch_add(0x9E3779B97F4A7C15U, std::memory_order_relaxed);
+  const std::size_t start = (turn >> 32U) % block_count_;
+  for (std::size_t block = start; block < block_count_; ++block) AddToBlock(block, values_of_feature);
+  for (std::size_t block = 0; block < start; ++block) AddToBlock(block, values_of_feature);
+}
+
+void RunningSum::AddToBlock(std::size_t block_index, const std::vector<const float*>& values_of_feature) {
+  const std::vector<Feature>& features = layout_->features();
+  auto* const sums = reinterpret_cast<double*>(sums_.data());
+  Block& block = blocks_[block_index];
+  const std::size_t begin = block_index * kBlockElements;
+  const std::size_t end = std::min(begin + kBlockElements, layout_->aggregated_elements());
+  const std::lock_guard lock(block.mutex);
+  for (std::size_t position = block.first_feature; position < aggregated_.size(); ++position) {
+    const Feature& feature = features[aggregated_[position]];
+    if (feature.sum_offset >= end) break;
+    const std::size_t from = std::max(begin, feature.sum_offset);
+    const std::size_t count = std::min(end, feature.sum_offset + feature.elements) - from;
+    const float* values = values_of_feature[aggregated_[position]];
+    if (values != nullptr) values += from - feature.sum_offset;
+    if (block.touched) {
+      if (values != nullptr) AddValues(sums + from, values, count);
+    } else if (values != nullptr) {
+      AssignValues(sums + from, values, count);
+    } else {
+      std::memset(sums + from, 0, count * sizeof(double));
+    }
+  }
+  block.touched = true;
+}
+
+std::shared_ptr<Model> RunningSum::Average(const Model& previous, BufferPool& pool) const {
+  // What other threads have added is seen here even if the caller heard of it by other means than memory.
+  for (std::size_t block = 0; block < block_count_; ++block) const std::lock_guard lock(blocks_[block].mutex);
+  const std::vector<Feature>& features = layout_->features();
+  const auto* const sums = reinterpret_cast<const double*>(sums_.data());
+  std::shared_ptr<Model> model = Model::Make(layout_, pool);
+  for (std::size_t i = 0; i < features.size(); ++i) {
+    const std::span<float> out = model->values(i);
+    const std::uint64_t divisor = data_size(i);
+    if (divisor == 0) {
+      std::ranges::copy(previous.values(i), out.begin());
+    } else if (!DivideSums(out.data(), sums + features[i].sum_offset, static_cast<double>(divisor),
+                           out.size())) {
+      return nullptr;
+    }
+  }
+  return model;
+}
+
+std::uint64_t RunningSum::data_size(std::size_t feature) const {
+  return data_sizes_[feature].load(std::memory_order_relaxed);
+}
+
+}  // namespace msfl::model
