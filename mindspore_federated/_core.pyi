@@ -46,6 +46,8 @@ class ServerOptions:
     laplace_eval_eps: float
     reconstruct_secrets_threshold: int
     upload_sparse_rate: float
+    participation_time_level1: int
+    participation_time_level2: int
     record_patience_ms: int
     def __init__(self) -> None: ...
 

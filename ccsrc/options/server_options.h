@@ -1,5 +1,6 @@
-// The configuration of one Server as plain values, filled by the Python layer, which has checked every range and explains
-// every mistake. Nothing here has a default of its own that matters: the defaults live in mindspore_federated/config.
+// The configuration of one Server as plain values, filled by the Python layer, which has checked every range
+// and explains every mistake. Nothing here has a default of its own that matters: the defaults live in
+// mindspore_federated/config.
 #pragma once
 
 #include <cstdint>
@@ -39,8 +40,8 @@ struct ServerOptions {
 
   RoundOptions round;
   ClientPlan client;
-  // Hyper-parameters as published in the cache (names of /queryInstance -> text). Numbers of `round` and `client` in
-  // it are adopted from the cache when the job is known there already.
+  // Hyper-parameters as published in the cache (names of /queryInstance -> text). Numbers of `round` and
+  // `client` in it are adopted from the cache when the job is known there already.
   std::map<std::string, std::string> hyper_parameters;
 
   // Values of startFLJob's cipher parameters; handed to devices whatever encrypt_type is.
@@ -52,7 +53,11 @@ struct ServerOptions {
   std::int32_t reconstruct_secrets_threshold = 0;
   float upload_sparse_rate = 0.4F;
 
-  std::uint64_t record_patience_ms = 60'000;  // how long the switch waits for the Python layer to have written its files
+  // Bounds, in minutes, of the participation buckets of the metrics line (summary.participation_time_level).
+  std::uint64_t participation_time_level1 = 5, participation_time_level2 = 15;
+
+  std::uint64_t record_patience_ms =
+      60'000;  // how long the switch waits for the Python layer to have written its files
 };
 
 }  // namespace msfl

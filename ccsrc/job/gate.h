@@ -1,0 +1,55 @@
+// What requests may do now, and the iteration they do it in. During a switch the gate is shut and requests
+// wait at it: a switch takes milliseconds, and a refused device would come back only after seconds.
+#pragma once
+
+#include <chrono>
+#include <list>
+#include <memory>
+#include <mutex>
+
+#include "base/task.h"
+#include "job/iteration.h"
+
+namespace msfl::job {
+
+enum class Service {
+  kServing,   // instance Running
+  kDisabled,  // instance Disable or Stop: nothing is served
+  kFinished,  // instance Finish: only models are served
+  kSafemode,  // the cache can't be reached: only models are served
+  kStopping,  // this process is on its way out
+};
+
+class Gate {
+ public:
+  struct View {
+    Service service = Service::kStopping;
+    bool switching = false;  // the switch outlasted the caller's patience
+    std::shared_ptr<Iteration> iteration;
+  };
+
+  // Waits, on the caller's loop, while the gate is shut, at most `patience`. A caller that was told by the
+  // store that its iteration is over names it as `stale` and waits for the next one as well.
+  Task<View> Enter(std::chrono::milliseconds patience, const Iteration* stale = nullptr);
+  // The same without waiting.
+  View Look() const;
+
+  void Shut();
+  void Open(Service service, std::shared_ptr<Iteration> iteration);
+  // Changes the service alone; an open gate stays open, a shut one shut. kStopping also opens it and is
+  // final.
+  void SetService(Service service);
+
+ private:
+  struct Waiter;
+  bool MayPass(const Iteration* stale) const;  // mutex_ held
+  void WakeAll();                              // mutex_ held
+
+  mutable std::mutex mutex_;
+  bool shut_ = true;
+  Service service_ = Service::kSafemode;
+  std::shared_ptr<Iteration> iteration_;
+  std::list<std::shared_ptr<Waiter>> waiters_;
+};
+
+}  // namespace msfl::job

@@ -1,0 +1,81 @@
+// Everything that this Server holds of one iteration. A switch replaces the whole object, so nothing of an
+// iteration can leak into the next; a request that still holds the old one finds it closed by the store
+// (`kMoved`).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "cache/job_store.h"
+#include "job/rules.h"
+#include "model/model.h"
+#include "model/running_sum.h"
+
+namespace msfl::job {
+
+// Answers of one round that its handler gave; plain-text refusals are not counted (rounds.md, section 13.1).
+struct RoundVisits {
+  std::atomic<std::uint64_t> accepted{0}, rejected{0};
+  void Count(bool accept) { (accept ? accepted : rejected).fetch_add(1, std::memory_order_relaxed); }
+  void Uncount() {
+    accepted.fetch_sub(1, std::memory_order_relaxed);
+  }  // what was accepted was not counted after all
+};
+
+struct Visits {
+  RoundVisits start_fl_job, update_model, get_model, get_result;
+  std::atomic<std::uint64_t> participation_level1{0}, participation_level2{0}, participation_level3{0};
+
+  // Keys of `clientVisitedInfo`.
+  std::map<std::string, std::uint64_t> Summary() const;
+};
+
+class Iteration {
+ public:
+  Iteration(cache::IterationKey key, Rules rules, std::shared_ptr<const model::Model> start_model,
+            BufferPool& pool);
+
+  const cache::IterationKey& key() const { return key_; }
+  std::uint64_t number() const { return key_.number; }
+  const Rules& rules() const { return rules_; }
+  // Model number() - 1: what startFLJob hands out.
+  const std::shared_ptr<const model::Model>& start_model() const { return start_model_; }
+
+  model::RunningSum sum;
+  Visits visits;
+
+  // Once a round is full its refusals need no word from the cache: a threshold that is reached stays reached.
+  std::atomic<bool> start_fl_job_full{false};
+  std::atomic<bool> update_model_full{false};
+
+  // Wall time of the first startFLJob, Unix ms; 0 before it.
+  std::atomic<std::int64_t> began_ms{0};
+  void NoteBegin();
+
+  // `T` of wire.md section 5: begin of the iteration + the windows of its rounds, Unix ms.
+  std::int64_t NextRequestTime() const;
+  // The same, but never in the past: a device that is told a past time gives up for good.
+  std::int64_t FutureRequestTime() const;
+
+  struct Metrics {
+    double loss = 0, accuracy = 0;
+  };
+  void AddMetrics(float loss, std::uint64_t data_size, float accuracy, std::uint64_t eval_data_size);
+  // Means weighted by the (evaluation) data sizes; the plain sum where the weight is 0.
+  Metrics MeanMetrics() const;
+
+ private:
+  const cache::IterationKey key_;
+  const Rules rules_;
+  const std::shared_ptr<const model::Model> start_model_;
+  const std::int64_t made_ms_;
+  mutable std::mutex metrics_mutex_;
+  double loss_sum_ = 0, accuracy_sum_ = 0;
+  std::uint64_t data_size_sum_ = 0, eval_data_size_sum_ = 0;
+};
+
+}  // namespace msfl::job

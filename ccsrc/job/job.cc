@@ -1,0 +1,172 @@
+#include "job/job.h"
+
+#include <utility>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "job/model_description.h"
+
+namespace msfl::job {
+
+Job::Job(net::EventLoops& loops, cache::JobStore& store, std::shared_ptr<BufferPool> pool,
+         const ServerOptions& options, OnIterationEnded on_iteration_ended)
+    : loops_(loops),
+      store_(store),
+      pool_(std::move(pool)),
+      options_(options),
+      on_iteration_ended_(std::move(on_iteration_ended)),
+      wakeup_(loops.control()),
+      beat_wakeup_(loops.loop(0)) {}
+
+Task<Result<void>> Job::Open(std::uint64_t first_iteration) {
+  cache::Status candidate;
+  candidate.current.instance = "i_" + NameTime();
+  candidate.current.number = first_iteration;
+  if (first_iteration > options_.iterations) candidate.state = cache::InstanceState::kFinish;
+  std::map<std::string, std::string> hyper = options_.hyper_parameters;
+  Result<cache::JobStore::Opened> opened = co_await store_.Open(candidate, hyper);
+  if (!opened) co_return opened.error();
+  if (opened->status.state == cache::InstanceState::kStop) {
+    co_return Error{Errc::kStopping, "Fl job " + options_.fl_name + " is stopping, please retry again later"};
+  }
+  Result<Rules> rules = MakeRules(options_, opened->hyper);
+  if (!rules) co_return rules.error();
+  hyper_ = opened->hyper;
+  rules_ = *rules;
+  status_ = opened->status;
+  store_.SetRules(rules_.windows, rules_.thresholds, rules_.iterations);
+  co_return Result<void>();
+}
+
+Task<Result<void>> Job::AgreeOnModel(const model::Layout& layout) {
+  description_ = EncodeModelDescription(layout);
+  Result<std::string> published = co_await store_.AgreeOnModel(description_);
+  if (!published) co_return published.error();
+  co_return CompareModelDescription(layout, *published);
+}
+
+void Job::SetStartModel(std::shared_ptr<const model::Model> model) {
+  history_.Restart(status_.current.number - 1, std::move(model));
+}
+
+Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address) {
+  Result<cache::Node> node = co_await store_.Register(std::move(node_id), std::move(tcp_address));
+  if (!node) co_return node.error();
+  {
+    const std::lock_guard lock(node_mutex_);
+    node_ = std::make_shared<const cache::Node>(*node);
+  }
+  store_.Watch([this](const cache::JobEvent&) { NoteMoved(); }, [this] { NoteMoved(); });
+  Adopt(status_, rules_);
+  OpenGate();
+  co_return Result<void>();
+}
+
+Task<> Job::Run() {
+  Phase phase = status_.state == cache::InstanceState::kRunning ? Phase::kCollect : Phase::kRest;
+  while (phase != Phase::kShutdown) {
+    switch (phase) {
+      case Phase::kCollect:
+        phase = co_await Phases::Collect(*this);
+        break;
+      case Phase::kAggregate:
+        phase = co_await Phases::Aggregate(*this);
+        break;
+      case Phase::kSwitch:
+        phase = co_await Phases::Switch(*this);
+        break;
+      case Phase::kRest:
+        phase = co_await Phases::Rest(*this);
+        break;
+      case Phase::kFailure:
+        phase = co_await Phases::Failure(*this);
+        break;
+      case Phase::kShutdown:
+        break;
+    }
+  }
+  co_await Phases::Shutdown(*this);
+}
+
+Task<> Job::Beat() {
+  constexpr std::chrono::seconds kInterval(1);
+  while (!stop_requested_) {
+    const cache::Node mine = *node();
+    const cache::IterationKey current = gate_.Look().iteration->key();
+    const Result<cache::Node> renewed = co_await store_.Heartbeat(mine, current);
+    if (renewed && renewed->epoch != mine.epoch) {
+      MSFL_LOG(kWarning,
+               "this Server was taken for dead and has entered the cluster again: node=" << mine.id);
+      const std::lock_guard lock(node_mutex_);
+      node_ = std::make_shared<const cache::Node>(*renewed);
+    }
+    co_await beat_wakeup_.Wait(SteadyClock::now() + kInterval);
+  }
+  beat_ended_ = true;
+  wakeup_.Notify();
+}
+
+void Job::RequestStop() {
+  stop_requested_ = true;
+  gate_.SetService(Service::kStopping);
+  wakeup_.Notify();
+  beat_wakeup_.Notify();
+}
+
+std::shared_ptr<const cache::Node> Job::node() const {
+  const std::lock_guard lock(node_mutex_);
+  return node_;
+}
+
+void Job::NoteCountedFull() { NoteMoved(); }
+
+void Job::NoteMoved() {
+  look_now_ = true;
+  wakeup_.Notify();
+}
+
+void Job::NoteDeadline(std::int64_t in_ms) {
+  ArmDeadline(in_ms);
+  wakeup_.Notify();
+}
+
+void Job::NoteSpoilt(const cache::IterationKey& key) {
+  {
+    const std::lock_guard lock(spoilt_mutex_);
+    spoilt_ = key;
+  }
+  NoteMoved();
+}
+
+void Job::NoteRecorded(std::uint64_t iteration) {
+  recorded_ = iteration;
+  wakeup_.Notify();
+}
+
+Standing Job::standing() const {
+  return Standing{status_.current, status_.state, rules_.thresholds.update_model};
+}
+
+void Job::Adopt(const cache::Status& status, Rules rules) {
+  status_ = status;
+  rules_ = rules;
+  iteration_ = std::make_shared<Iteration>(status_.current, rules_, history_.Latest().model, *pool_);
+  deadline_ns_ = INT64_MAX;
+}
+
+void Job::OpenGate() {
+  Service service = Service::kServing;
+  if (status_.state == cache::InstanceState::kFinish) service = Service::kFinished;
+  if (status_.state == cache::InstanceState::kDisable || status_.state == cache::InstanceState::kStop) {
+    service = Service::kDisabled;
+  }
+  gate_.Open(service, iteration_);
+}
+
+void Job::ArmDeadline(std::optional<std::int64_t> in_ms) {
+  if (!in_ms) return;
+  const SteadyClock::time_point at = SteadyClock::now() + std::chrono::milliseconds(*in_ms);
+  deadline_ns_ = at.time_since_epoch().count();
+}
+
+}  // namespace msfl::job

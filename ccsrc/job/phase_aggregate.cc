@@ -1,0 +1,28 @@
+// Aggregate: every expected update is counted, and each was summed before it was counted, so the sum is
+// complete and at rest. Requests wait at the gate from here to the end of the switch.
+#include "base/log.h"
+#include "job/job.h"
+
+namespace msfl::job {
+
+Task<Phase> Phases::Aggregate(Job& job) {
+  job.gate_.Shut();
+  const std::uint64_t expected = job.rules_.thresholds.update_model;
+  std::shared_ptr<const model::Model> average;
+  // Updates that other Servers hold can't be combined yet; FLServerJob refuses to start beside a living
+  // Server.
+  if (job.iteration().sum.uploads() >= expected) {
+    average = job.iteration().sum.Average(*job.iteration().start_model(), *job.pool_);
+  } else {
+    MSFL_LOG(kError, "updates counted for this iteration are not in this Server's sum: iteration="
+                         << job.iteration().number() << " here=" << job.iteration().sum.uploads()
+                         << " expected=" << expected);
+  }
+  const bool valid = average != nullptr;
+  job.aggregate_ = average;
+  const std::string reason = valid ? kAggregatedReason : AggregationFailedReason(job.iteration().number());
+  const Phase next = co_await EndIteration(job, valid, reason);
+  co_return next;
+}
+
+}  // namespace msfl::job

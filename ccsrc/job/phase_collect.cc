@@ -1,0 +1,103 @@
+// Collect: devices join and upload. Left when every expected update is counted, a window is over, or the
+// cluster has moved. News are pushed; the look once a second is the safety net.
+#include "base/clock.h"
+#include "base/log.h"
+#include "job/job.h"
+
+namespace msfl::job {
+namespace {
+
+constexpr std::chrono::seconds kSafetyLook(1);
+
+// The cache's clock and ours may drift apart within a window: a deadline that is not over there yet is asked
+// for again.
+constexpr std::chrono::milliseconds kDeadlineRetry(20);
+
+}  // namespace
+
+Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
+  const cache::IterationKey current = job.status_.current;
+  const Result<cache::Snapshot> seen = co_await job.store_.Observe(current);
+  if (!seen) {
+    MSFL_LOG(kWarning, "the distributed cache can't be reached: " << seen.error().text);
+    co_return Phase::kFailure;
+  }
+  const Decision decision = Decide(job.standing(), *seen);
+  switch (decision.move) {
+    case Move::kStay:
+      job.ArmDeadline(seen->deadline_in_ms);
+      co_return std::nullopt;
+    case Move::kAggregate:
+      co_return Phase::kAggregate;
+    case Move::kAdopt:
+      job.next_status_ = seen->status;
+      co_return Phase::kSwitch;
+    case Move::kStop:
+      MSFL_LOG(kInfo, "the job is being stopped: instance=" << current.instance);
+      job.RequestStop();
+      co_return Phase::kShutdown;
+    case Move::kFail: {
+      const Phase next = co_await EndIteration(job, false, decision.reason);
+      co_return next;
+    }
+    case Move::kRecreate: {
+      MSFL_LOG(kWarning, "the job's record in the distributed cache is gone and is written again: iteration="
+                             << current.number);
+      const Result<cache::Status> recreated =
+          co_await job.store_.Recreate(job.status_, job.hyper_, job.description_);
+      if (!recreated) co_return Phase::kFailure;
+      job.next_status_ = *recreated;
+      co_return Phase::kSwitch;
+    }
+  }
+  co_return std::nullopt;
+}
+
+Task<Phase> Phases::EndIteration(Job& job, bool valid, std::string reason) {
+  const cache::IterationKey from = job.status_.current;
+  const Result<cache::AdvanceAnswer> answer = co_await job.store_.Advance(from, valid, reason);
+  // Unreachable cache: the phase that called is entered again when it is back, and decides anew.
+  if (!answer) co_return Phase::kFailure;
+  job.next_status_ = answer->status;
+  co_return Phase::kSwitch;
+}
+
+Task<Phase> Phases::Collect(Job& job) {
+  SteadyClock::time_point next_look = SteadyClock::now();
+  while (!job.stop_requested_) {
+    bool spoilt = false;
+    {
+      const std::lock_guard lock(job.spoilt_mutex_);
+      spoilt = job.spoilt_ == job.status_.current;
+    }
+    if (spoilt) {
+      const Phase next = co_await EndIteration(job, false, ContributorLostReason(job.status_.current.number));
+      co_return next;
+    }
+    if (job.look_now_.exchange(false) || SteadyClock::now() >= next_look) {
+      const std::optional<Phase> next = co_await LookAtCache(job);
+      if (next) co_return *next;
+      next_look = SteadyClock::now() + kSafetyLook;
+    }
+    const SteadyClock::time_point deadline{SteadyClock::duration(job.deadline_ns_.load())};
+    if (SteadyClock::now() >= deadline) {
+      const cache::IterationKey current = job.status_.current;
+      const Result<cache::ExpireAnswer> answer = co_await job.store_.Expire(current);
+      if (!answer) co_return Phase::kFailure;
+      if (answer->expired || !(answer->status.current == current)) {
+        job.next_status_ = answer->status;
+        co_return Phase::kSwitch;
+      }
+      job.deadline_ns_ = INT64_MAX;
+      job.ArmDeadline(answer->deadline_in_ms);
+      if (SteadyClock::now().time_since_epoch().count() >= job.deadline_ns_.load()) {
+        job.deadline_ns_ = (SteadyClock::now() + kDeadlineRetry).time_since_epoch().count();
+      }
+      continue;
+    }
+    co_await job.wakeup_.Wait(std::min(next_look, deadline));
+  }
+  co_return Phase::kShutdown;
+}
+
+}  // namespace msfl::job

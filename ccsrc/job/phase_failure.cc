@@ -1,0 +1,33 @@
+// Failure: the cache can't be reached. Rounds that need a decision get the safemode text, models are served
+// on; the sum stays, so that the iteration goes on where it was if the cache comes back with its data.
+#include "base/clock.h"
+#include "base/log.h"
+#include "job/job.h"
+
+namespace msfl::job {
+
+Task<Phase> Phases::Failure(Job& job) {
+  constexpr std::chrono::milliseconds kInterval(200);
+  // A half-done switch is taken up again by Collect, which sees that the cluster has moved; so the gate opens
+  // with the iteration this Server still stands in.
+  job.gate_.Open(Service::kSafemode, job.iteration_);
+  while (!job.stop_requested_) {
+    const cache::IterationKey current = job.status_.current;
+    const Result<cache::Snapshot> seen = co_await job.store_.Observe(current);
+    if (seen) {
+      MSFL_LOG(kWarning, "the distributed cache is back: iteration=" << current.number);
+      // When the record is gone or stands elsewhere, the next phase moves there before anything is served.
+      if (Decide(job.standing(), *seen).move == Move::kStay) {
+        job.OpenGate();
+      } else {
+        job.gate_.Shut();
+      }
+      job.look_now_ = true;
+      co_return job.status_.state == cache::InstanceState::kRunning ? Phase::kCollect : Phase::kRest;
+    }
+    co_await job.wakeup_.Wait(SteadyClock::now() + kInterval);
+  }
+  co_return Phase::kShutdown;
+}
+
+}  // namespace msfl::job

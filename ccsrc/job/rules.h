@@ -1,0 +1,32 @@
+// The numbers an instance runs by: thresholds, windows, length and the plan for devices. The first Server of
+// an instance publishes them; every later one adopts what it finds in the cache (rounds.md, section 9).
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "base/error.h"
+#include "cache/job_store.h"
+#include "options/server_options.h"
+
+namespace msfl::job {
+
+struct Rules {
+  cache::Thresholds thresholds;
+  cache::Windows windows;
+  std::uint64_t iterations = 0;
+  ClientPlan plan;
+
+  // Sum of the windows of all rounds that have one, in ms: what `next_req_time` adds to the start of an
+  // iteration.
+  std::uint64_t round_window_sum() const { return windows.start_fl_job + windows.update_model; }
+};
+
+// ceil(threshold * ratio), the product taken in float32 (rounds.md, section 2).
+std::uint64_t UpdateThreshold(std::uint64_t start_fl_job_threshold, double ratio);
+
+// The rules of `options`, with every number that `cached` names replaced by the cached one.
+// Errc::kDisagreement when a cached value can't be read.
+Result<Rules> MakeRules(const ServerOptions& options, const std::map<std::string, std::string>& cached);
+
+}  // namespace msfl::job

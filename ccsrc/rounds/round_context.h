@@ -1,0 +1,79 @@
+// What every round has at hand, and the frame around all of them.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "cache/job_store.h"
+#include "job/job.h"
+#include "net/http_message.h"
+#include "options/server_options.h"
+
+namespace msfl::rounds {
+
+// An answer that many devices get alike, made once for each iteration and `next_req_time`.
+class SharedAnswer {
+ public:
+  template <class Make>
+  std::vector<std::uint8_t> Get(const cache::IterationKey& key, std::int64_t next_req_time,
+                                const Make& make) {
+    const std::lock_guard lock(mutex_);
+    if (bytes_.empty() || next_req_time_ != next_req_time || !(key_ == key)) {
+      bytes_ = make();
+      key_ = key;
+      next_req_time_ = next_req_time;
+    }
+    return bytes_;
+  }
+
+ private:
+  std::mutex mutex_;
+  cache::IterationKey key_;
+  std::int64_t next_req_time_ = 0;
+  std::vector<std::uint8_t> bytes_;
+};
+
+struct RoundContext {
+  RoundContext(job::Job& the_job, cache::JobStore& the_store, const ServerOptions& the_options);
+
+  job::Job& job;
+  cache::JobStore& store;
+  const ServerOptions options;
+  SharedAnswer start_accepted, start_refused, update_refused;
+
+  // Names one request, so that a script that is sent twice counts once. Unique in the cluster.
+  std::string NewNonce();
+
+ private:
+  const std::string nonce_prefix_;
+  std::atomic<std::uint64_t> nonce_count_{0};
+};
+
+// A round's answer, or `moved`: the iteration was over when the store was asked; ask again in the next one.
+struct Outcome {
+  Outcome(net::HttpReply the_reply) : reply(std::move(the_reply)) {}  // NOLINT: an answer is an outcome
+  static Outcome Moved() {
+    Outcome outcome{net::HttpReply{}};
+    outcome.moved = true;
+    return outcome;
+  }
+  net::HttpReply reply;
+  bool moved = false;
+};
+
+using Round = Task<Outcome> (*)(RoundContext& context, const net::HttpRequest& request,
+                                job::Iteration& iteration);
+
+Task<Outcome> StartFlJob(RoundContext& context, const net::HttpRequest& request, job::Iteration& iteration);
+Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request, job::Iteration& iteration);
+Task<Outcome> GetModel(RoundContext& context, const net::HttpRequest& request, job::Iteration& iteration);
+Task<Outcome> GetResult(RoundContext& context, const net::HttpRequest& request, job::Iteration& iteration);
+
+// The routes of all rounds that exist in this configuration, below `options.http_url_prefix`. The context
+// outlives them.
+std::vector<net::HttpRoute> MakeRoutes(RoundContext& context);
+
+}  // namespace msfl::rounds

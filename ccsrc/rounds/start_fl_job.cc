@@ -1,0 +1,162 @@
+// startFLJob: a device asks to take part in the current iteration and gets the model and the plan
+// (rounds.md, 4.1; wire.md, 6.1).
+#include "base/clock.h"
+#include "base/log.h"
+#include "model/answer_head.h"
+#include "rounds/plain_text.h"
+#include "rounds/round_context.h"
+#include "rounds/wire_format.h"
+
+namespace msfl::rounds {
+namespace {
+
+constexpr std::int32_t kMaxDataSize = 65535;
+
+constexpr char kThresholdReason[] =
+    "Current amount for startFLJob has reached the threshold. Please startFLJob later.";
+
+flatbuffers::Offset<schema::FLPlan> MakePlan(flatbuffers::FlatBufferBuilder& builder,
+                                             const ServerOptions& options, const job::Rules& rules) {
+  // Devices read the sub-tables in every answer, also in refusals, whatever the encryption.
+  const std::vector<std::uint8_t> no_p(32, 0), no_prime(33, 0);
+  const auto p = builder.CreateVector(no_p);
+  const auto prime = builder.CreateVector(no_prime);
+  const auto pw = schema::CreatePWParams(builder, options.reconstruct_secrets_threshold, p, 1, prime);
+  const auto dp = schema::CreateDPParams(builder, options.dp_eps, options.dp_delta, options.dp_norm_clip);
+  const auto ds = schema::CreateDSParams(builder, options.sign_k, options.sign_eps, options.sign_thr_ratio,
+                                         options.sign_global_lr, options.sign_dim_out);
+  const auto encrypt_type = builder.CreateString(options.encrypt_type);
+  const auto cipher =
+      schema::CreateCipherPublicParams(builder, encrypt_type, pw, dp, ds, options.laplace_eval_eps);
+  const auto mode = builder.CreateString(options.server_mode);
+  const auto name = builder.CreateString(options.fl_name);
+  schema::FLPlanBuilder plan(builder);
+  plan.add_server_mode(mode);
+  plan.add_fl_name(name);
+  plan.add_iterations(static_cast<std::int32_t>(rules.iterations));
+  plan.add_epochs(rules.plan.epochs);
+  plan.add_mini_batch(rules.plan.batch_size);
+  plan.add_lr(rules.plan.learning_rate);
+  plan.add_cipher(cipher);
+  return plan.Finish();
+}
+
+// The whole answer, or its head when `model` is given.
+std::vector<std::uint8_t> MakeAnswer(RoundContext& context, const job::Iteration& iteration,
+                                     std::int32_t retcode, const std::string& reason,
+                                     const std::string& next_req_time, const model::Model* model) {
+  flatbuffers::FlatBufferBuilder builder(1024);
+  const auto plan = MakePlan(builder, context.options, iteration.rules());
+  const auto reason_text = builder.CreateString(reason);
+  const auto time_text = builder.CreateString(next_req_time);
+  const auto no_evaluation = builder.CreateString("NOT_EVAL");
+  flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<schema::FeatureMap>>> no_features;
+  if (model == nullptr) {
+    no_features = builder.CreateVector(std::vector<flatbuffers::Offset<schema::FeatureMap>>());
+  }
+  schema::ResponseFLJobBuilder response(builder);
+  response.add_retcode(retcode);
+  response.add_reason(reason_text);
+  response.add_iteration(static_cast<std::int32_t>(iteration.number()));
+  response.add_is_selected(model != nullptr);
+  response.add_next_req_time(time_text);
+  response.add_fl_plan_config(plan);
+  response.add_upload_sparse_rate(context.options.upload_sparse_rate);
+  response.add_unsupervised_eval_flg(no_evaluation);
+  if (model != nullptr) {
+    model::MarkTail(builder, schema::ResponseFLJob::VT_FEATURE_MAP);
+  } else {
+    response.add_feature_map(no_features);
+  }
+  builder.Finish(response.Finish());
+  if (model == nullptr) return Bytes(builder);
+  return model::SealHead(builder, schema::ResponseFLJob::VT_FEATURE_MAP, model->tail(false));
+}
+
+net::HttpReply Refuse(RoundContext& context, job::Iteration& iteration, std::int32_t retcode,
+                      const std::string& reason) {
+  iteration.visits.start_fl_job.Count(false);
+  net::HttpReply reply;
+  reply.head =
+      MakeAnswer(context, iteration, retcode, reason, TimeText(iteration.FutureRequestTime()), nullptr);
+  return reply;
+}
+
+net::HttpReply RefuseByThreshold(RoundContext& context, job::Iteration& iteration) {
+  iteration.visits.start_fl_job.Count(false);
+  const std::int64_t time = iteration.FutureRequestTime();
+  net::HttpReply reply;
+  reply.head = context.start_refused.Get(iteration.key(), time, [&] {
+    return MakeAnswer(context, iteration, kOutOfTime, kThresholdReason, TimeText(time), nullptr);
+  });
+  return reply;
+}
+
+net::HttpReply Accept(RoundContext& context, job::Iteration& iteration) {
+  iteration.visits.start_fl_job.Count(true);
+  const std::int64_t time = iteration.NextRequestTime();
+  const std::shared_ptr<const model::Model>& model = iteration.start_model();
+  net::HttpReply reply;
+  reply.head = context.start_accepted.Get(iteration.key(), time, [&] {
+    return MakeAnswer(context, iteration, kSucceed, "success", TimeText(time), model.get());
+  });
+  reply.tail = model->tail(false).bytes;
+  reply.tail_owner = model;
+  return reply;
+}
+
+}  // namespace
+
+Task<Outcome> StartFlJob(RoundContext& context, const net::HttpRequest& request, job::Iteration& iteration) {
+  const auto* message = VerifiedRoot<schema::RequestFLJob>(request);
+  if (message == nullptr) {
+    iteration.visits.start_fl_job.Count(false);
+    net::HttpReply reply;
+    reply.head =
+        MakeAnswer(context, iteration, kRequestError, "The schema of RequestFLJob is invalid.", "", nullptr);
+    co_return reply;
+  }
+  if (message->fl_id() == nullptr || message->fl_name() == nullptr || message->timestamp() == nullptr) {
+    iteration.visits.start_fl_job.Count(false);
+    co_return PlainText(kStartFieldsText);
+  }
+  if (iteration.start_fl_job_full) co_return RefuseByThreshold(context, iteration);
+
+  const std::int32_t data_size = message->data_size();
+  const bool too_small = data_size >= 0 && data_size < 1;
+  const bool too_large = data_size < 0 || data_size > kMaxDataSize;
+  const std::string nonce = context.NewNonce();
+  cache::JoinRequest join;
+  join.iteration = iteration.key();
+  join.fl_id = message->fl_id()->string_view();
+  join.data_size = static_cast<std::uint64_t>(data_size);
+  join.eval_data_size = static_cast<std::uint64_t>(std::max(0, message->eval_data_size()));
+  join.nonce = nonce;
+  join.content_accepted = !too_small && !too_large;
+  const Result<cache::JoinAnswer> joined = co_await context.store.Join(join);
+  if (!joined) {
+    MSFL_LOG(kWarning, "startFLJob without the cache: " << joined.error().text);
+    co_return PlainText(kSafemodeText);
+  }
+  switch (joined->verdict) {
+    case cache::JoinVerdict::kMoved:
+      co_return Outcome::Moved();
+    case cache::JoinVerdict::kThresholdReached:
+      iteration.start_fl_job_full = true;
+      co_return RefuseByThreshold(context, iteration);
+    case cache::JoinVerdict::kContentRefused:
+      co_return Refuse(context, iteration, kOutOfTime,
+                       too_small ? "FL job data size is not enough." : "FL job data size is too large.");
+    case cache::JoinVerdict::kAlreadyJoined:
+      co_return Refuse(context, iteration, kOutOfTime,
+                       "Updating device metadata failed for fl id " + message->fl_id()->str());
+    case cache::JoinVerdict::kAccepted:
+      break;
+  }
+  iteration.NoteBegin();
+  if (joined->last) iteration.start_fl_job_full = true;
+  if (joined->first && joined->deadline_in_ms) context.job.NoteDeadline(*joined->deadline_in_ms);
+  co_return Accept(context, iteration);
+}
+
+}  // namespace msfl::rounds

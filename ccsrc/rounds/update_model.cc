@@ -1,0 +1,169 @@
+// updateModel: a device brings its trained weights (rounds.md, 4.2; wire.md, 6.2).
+//
+// verify -> reserve a place (one script) -> add into the running sum -> commit (one script) -> answer. A
+// place is reserved before the sum is touched, so the sum holds nothing that isn't counted; it is counted
+// after the sum, so when the last one is counted the sum is complete.
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "rounds/plain_text.h"
+#include "rounds/round_context.h"
+#include "rounds/update_content.h"
+
+namespace msfl::rounds {
+namespace {
+
+constexpr std::int64_t kMinuteMs = 60'000;
+
+std::vector<std::uint8_t> MakeAnswer(std::int32_t retcode, const std::string& reason,
+                                     const std::string& next_req_time) {
+  flatbuffers::FlatBufferBuilder builder(256);
+  const auto reason_text = builder.CreateString(reason);
+  const auto time_text = builder.CreateString(next_req_time);
+  builder.Finish(schema::CreateResponseUpdateModel(builder, retcode, reason_text, 0, time_text));
+  return Bytes(builder);
+}
+
+net::HttpReply Refusal(job::Iteration& iteration, std::int32_t retcode, const std::string& reason,
+                       const std::string& next_req_time) {
+  iteration.visits.update_model.Count(false);
+  net::HttpReply reply;
+  reply.head = MakeAnswer(retcode, reason, next_req_time);
+  return reply;
+}
+
+net::HttpReply Refuse(job::Iteration& iteration, std::int32_t retcode, const std::string& reason) {
+  return Refusal(iteration, retcode, reason, TimeText(iteration.FutureRequestTime()));
+}
+
+net::HttpReply RefuseByThreshold(RoundContext& context, job::Iteration& iteration) {
+  iteration.visits.update_model.Count(false);
+  const std::int64_t time = iteration.FutureRequestTime();
+  net::HttpReply reply;
+  reply.head = context.update_refused.Get(iteration.key(), time, [&] {
+    return MakeAnswer(kOutOfTime, "Current amount for updateModel is enough. Please retry later.",
+                      TimeText(time));
+  });
+  return reply;
+}
+
+net::HttpReply RefuseContent(job::Iteration& iteration, const UploadContent& content,
+                             const std::string& fl_id) {
+  if (!content.missing_feature.empty()) {
+    return Refuse(
+        iteration, kRequestError,
+        "The updated weight of parameter " + content.missing_feature + " is missing, fl id: " + fl_id);
+  }
+  const std::string time = TimeText(iteration.FutureRequestTime());
+  return Refusal(iteration, kRequestError, "Verify model feature map failed, retry later at time: " + time,
+                 time);
+}
+
+void NoteParticipation(const ServerOptions& options, job::Iteration& iteration, std::int64_t took_ms) {
+  const auto below = [took_ms](std::uint64_t minutes) {
+    return took_ms < static_cast<std::int64_t>(minutes) * kMinuteMs;
+  };
+  if (below(options.participation_time_level1)) ++iteration.visits.participation_level1;
+  if (below(options.participation_time_level2)) ++iteration.visits.participation_level2;
+  ++iteration.visits.participation_level3;
+}
+
+Task<> Pause(std::chrono::milliseconds time) {
+  const Executor executor = co_await asio::this_coro::executor;
+  asio::basic_waitable_timer<SteadyClock, asio::wait_traits<SteadyClock>, Executor> timer(executor, time);
+  co_await timer.async_wait(kAwait);
+}
+
+// The sum holds the update already, so the count is asked for until the cache answers: an update that is
+// summed but not counted would stay in the model of an iteration that goes on without it.
+Task<Result<cache::CommitAnswer>> Commit(RoundContext& context, const cache::IterationKey& key,
+                                         std::string_view fl_id, const std::string& nonce,
+                                         const cache::Node& node) {
+  while (true) {
+    Result<cache::CommitAnswer> answer = co_await context.store.Commit(key, fl_id, nonce, node);
+    if (answer || context.job.stopping()) co_return answer;
+    co_await Pause(std::chrono::milliseconds(100));
+  }
+}
+
+}  // namespace
+
+Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request, job::Iteration& iteration) {
+  const auto* message = VerifiedRoot<schema::RequestUpdateModel>(request);
+  if (message == nullptr) {
+    co_return Refusal(iteration, kRequestError, "The schema of RequestUpdateModel is invalid.", "");
+  }
+  if (!HasMandatoryFields(*message)) {
+    co_return Refusal(iteration, kRequestError, "Verify flatbuffers schema failed for RequestUpdateModel.",
+                      "");
+  }
+  if (iteration.update_model_full) co_return RefuseByThreshold(context, iteration);
+
+  const UploadContent content = JudgeContent(*message, request, iteration.start_model()->layout(),
+                                             context.options.round.require_all_features);
+  const std::string nonce = context.NewNonce();
+  const std::shared_ptr<const cache::Node> node = context.job.node();
+  cache::ReserveRequest reserve;
+  reserve.iteration = iteration.key();
+  reserve.claimed_iteration = message->iteration();
+  reserve.fl_id = message->fl_id()->string_view();
+  reserve.nonce = nonce;
+  reserve.content_accepted = content.accepted;
+  const Result<cache::ReserveAnswer> reserved = co_await context.store.Reserve(reserve, *node);
+  if (!reserved) {
+    MSFL_LOG(kWarning, "updateModel without the cache: " << reserved.error().text);
+    co_return PlainText(kSafemodeText);
+  }
+  const std::string fl_id = message->fl_id()->str();
+  switch (reserved->verdict) {
+    case cache::ReserveVerdict::kMoved:
+      co_return Outcome::Moved();
+    case cache::ReserveVerdict::kThresholdReached:
+      co_return RefuseByThreshold(context, iteration);
+    case cache::ReserveVerdict::kNotJoined:
+      co_return Refuse(iteration, kOutOfTime,
+                       "devices_meta for " + fl_id + " is not set. Please retry later.");
+    case cache::ReserveVerdict::kWrongIteration:
+      co_return Refuse(iteration, kOutOfTime,
+                       "UpdateModel iteration number is invalid:" + std::to_string(message->iteration()) +
+                           ", current iteration:" + std::to_string(iteration.number()) +
+                           ", Retry later at time: " + TimeText(iteration.FutureRequestTime()) +
+                           ", fl id is " + fl_id);
+    case cache::ReserveVerdict::kContentRefused:
+      co_return RefuseContent(iteration, content, fl_id);
+    case cache::ReserveVerdict::kAlreadyUpdated:
+      co_return Refuse(iteration, kOutOfTime,
+                       "Updating metadata of UpdateModelClientList failed for fl id " + fl_id);
+    case cache::ReserveVerdict::kReserved:
+      break;
+  }
+  if (reserved->first && reserved->deadline_in_ms) context.job.NoteDeadline(*reserved->deadline_in_ms);
+
+  // All that the end of the iteration reads stands before the count that may bring it about.
+  iteration.sum.Add(content.contributions, reserved->data_size);
+  iteration.AddMetrics(message->upload_loss(), reserved->data_size, message->upload_accuracy(),
+                       reserved->eval_data_size);
+  NoteParticipation(context.options, iteration, reserved->now_ms - reserved->joined_ms);
+  iteration.visits.update_model.Count(true);
+  const Result<cache::CommitAnswer> committed =
+      co_await Commit(context, iteration.key(), message->fl_id()->string_view(), nonce, *node);
+  if (!committed || committed->verdict != cache::CommitVerdict::kCounted) {
+    iteration.visits.update_model.Uncount();
+    if (!committed) co_return PlainText(kSafemodeText);
+    if (committed->verdict == cache::CommitVerdict::kMoved) co_return Outcome::Moved();
+    // Fenced: this Server was taken for dead and the place was given away.
+    context.job.NoteSpoilt(iteration.key());
+    co_return PlainText(kSafemodeText);
+  }
+  if (committed->last) {
+    iteration.update_model_full = true;
+    context.job.NoteCountedFull();
+  }
+  net::HttpReply reply;
+  reply.head = MakeAnswer(kSucceed, "success not ready", TimeText(iteration.NextRequestTime()));
+  co_return reply;
+}
+
+}  // namespace msfl::rounds

@@ -1,0 +1,188 @@
+#include "server/server.h"
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/use_future.hpp>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/non_finite.h"
+
+namespace msfl::server {
+namespace {
+
+// What an upload may hold besides the weights: names, signatures, certificates, evaluation items.
+constexpr std::size_t kUploadOverhead = 1 << 20;
+constexpr std::size_t kPooledBytes = std::size_t{1} << 30;
+constexpr std::chrono::milliseconds kStopGrace(5000);
+
+std::size_t LoopCount(const ServerOptions& options) {
+  if (options.io_threads != 0) return options.io_threads;
+  return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
+}
+
+cache::JobStoreOptions StoreOptions(const ServerOptions& options) {
+  cache::JobStoreOptions store;
+  store.fl_name = options.fl_name;
+  store.iterations = options.iterations;
+  return store;
+}
+
+// `<tcp address>::<time>::<five digits>` (cluster.md, section 2.2).
+std::string NodeId(const std::string& tcp_address) {
+  std::random_device random;
+  std::uniform_int_distribution<int> five_digits(10000, 99999);
+  return tcp_address + "::" + NameTime() + "::" + std::to_string(five_digits(random));
+}
+
+}  // namespace
+
+Server::Server(ServerOptions options, job::OnIterationEnded on_iteration_ended,
+               std::function<void()> on_stopped)
+    : options_(std::move(options)),
+      on_iteration_ended_(std::move(on_iteration_ended)),
+      on_stopped_(std::move(on_stopped)),
+      pool_(BufferPool::Create(kPooledBytes)),
+      loops_(LoopCount(options_)) {}
+
+Server::~Server() { Stop(); }
+
+template <class T>
+Result<T> Server::OnControlLoop(Task<Result<T>> task) {
+  return asio::co_spawn(loops_.control(), std::move(task), asio::use_future).get();
+}
+
+Result<void> Server::Start(const std::vector<StartFeature>& features, std::uint64_t first_iteration) {
+  loops_.Start();
+  if (const Result<void> done = TakeNodeAddress(); !done) return done;
+  if (const Result<void> done = Connect(); !done) return done;
+  if (const Result<void> done = OpenJob(features, first_iteration); !done) return done;
+  std::size_t weights = 0;
+  for (const StartFeature& start : features)
+    weights += start.feature.elements * sizeof(float) + start.feature.name.size() + 64;
+  if (const Result<void> done = Listen(weights + kUploadOverhead); !done) return done;
+
+  if (const Result<void> joined = OnControlLoop(job_->Join(node_id_, tcp_address_)); !joined) {
+    return Error{joined.error().code,
+                 "Failed to register server " + node_id_ + " to distributed cache: " + joined.error().text};
+  }
+  asio::co_spawn(loops_.loop(0), job_->Beat(), asio::detached);
+  running_ = asio::co_spawn(
+      loops_.control(),
+      [this]() -> Task<> {
+        co_await job_->Run();
+        on_stopped_();
+      },
+      asio::use_future);
+  return {};
+}
+
+Result<void> Server::TakeNodeAddress() {
+  boost::system::error_code failed;
+  const asio::ip::address ip = asio::ip::make_address(options_.tcp_server_ip, failed);
+  if (failed) {
+    return Error{Errc::kInvalidArgument,
+                 "The tcp_server_ip '" + options_.tcp_server_ip + "' is not an IP address"};
+  }
+  node_port_ =
+      std::make_unique<asio::basic_socket_acceptor<asio::ip::tcp, Executor>>(loops_.control().get_executor());
+  const asio::ip::tcp::endpoint endpoint(ip, 0);
+  node_port_->open(endpoint.protocol(), failed);
+  if (!failed) node_port_->bind(endpoint, failed);
+  if (failed) {
+    return Error{Errc::kAddressInUse,
+                 "Can't bind tcp_server_ip '" + options_.tcp_server_ip + "': " + failed.message()};
+  }
+  const std::string host = ip.is_v6() ? "[" + ip.to_string() + "]" : ip.to_string();
+  tcp_address_ = host + ":" + std::to_string(node_port_->local_endpoint().port());
+  node_id_ = NodeId(tcp_address_);
+  return {};
+}
+
+Result<void> Server::Connect() {
+  const Result<cache::RedisAddress> address = cache::RedisAddress::Parse(options_.cache_address);
+  if (!address) return address.error();
+  cache::RedisOptions redis;
+  redis.address = *address;
+  redis_ = std::make_unique<cache::RedisClient>(loops_, redis);
+  if (const Result<void> connected = redis_->Connect(std::chrono::milliseconds(options_.cache_patience_ms));
+      !connected) {
+    return Error{connected.error().code,
+                 "Link to distributed cache failed, distributed cache address: " + address->ForDisplay() +
+                     ", enable ssl: 0: " + connected.error().text};
+  }
+  return {};
+}
+
+Result<void> Server::OpenJob(const std::vector<StartFeature>& features, std::uint64_t first_iteration) {
+  store_ = std::make_unique<cache::JobStore>(*redis_, StoreOptions(options_));
+  job_ = std::make_unique<job::Job>(loops_, *store_, pool_, options_, on_iteration_ended_);
+  if (const Result<void> opened = OnControlLoop(job_->Open(first_iteration)); !opened) {
+    if (opened.error().code == Errc::kStopping) return opened;
+    const std::string display = cache::RedisAddress::Parse(options_.cache_address)->ForDisplay();
+    const bool numbers = opened.error().code == Errc::kDisagreement;
+    return Error{opened.error().code, std::string(numbers ? "Sync hyper params" : "Sync instance info") +
+                                          " with distributed cache failed, distributed_cache_address: " +
+                                          display + ": " + opened.error().text};
+  }
+  instance_name_ = job_->instance_name();
+
+  std::vector<model::Feature> declared;
+  for (const StartFeature& start : features) declared.push_back(start.feature);
+  const Result<std::shared_ptr<const model::Layout>> layout = model::Layout::Make(std::move(declared));
+  if (!layout) return layout.error();
+  if (const Result<void> agreed = OnControlLoop(job_->AgreeOnModel(**layout)); !agreed) return agreed;
+
+  const std::shared_ptr<model::Model> model = model::Model::Make(*layout, *pool_);
+  for (const StartFeature& start : features) {
+    if (!AllFinite(start.values, start.feature.elements)) {
+      return Error{Errc::kInvalidArgument, "Verify feature map failed for initial model. Feature " +
+                                               start.feature.name + " holds NaN or infinity"};
+    }
+    const std::span<float> values = model->values(*(*layout)->Find(start.feature.name));
+    std::memcpy(values.data(), start.values, values.size_bytes());
+  }
+  job_->SetStartModel(model);
+  return {};
+}
+
+Result<void> Server::Listen(std::size_t max_body_bytes) {
+  net::HttpOptions http;
+  http.max_body_bytes = max_body_bytes;
+  http.max_connections = options_.connection_limit;
+  rounds_ = std::make_unique<rounds::RoundContext>(*job_, *store_, options_);
+  http_ = std::make_unique<net::HttpServer>(loops_, pool_, http, rounds::MakeRoutes(*rounds_));
+  if (const Result<void> listening = http_->Listen(options_.http_host, options_.http_port); !listening) {
+    return Error{listening.error().code, "Http server starting failed. " + listening.error().text};
+  }
+  return {};
+}
+
+void Server::Stop() {
+  if (stopped_) return;
+  stopped_ = true;
+  if (job_) job_->RequestStop();
+  // Devices are answered (safemode) until the cluster knows that this Server has left.
+  if (running_.valid()) running_.wait();
+  if (http_) http_->Stop(kStopGrace);
+  if (redis_) redis_->Stop();
+  loops_.Stop();
+}
+
+std::map<std::string, std::uint64_t> Server::Stats() const {
+  const net::HttpStats& http = http_->stats();
+  return {{"connections_open", http.connections_open},
+          {"connections_refused", http.connections_refused},
+          {"requests", http.requests},
+          {"bytes_received", http.bytes_received},
+          {"bytes_sent", http.bytes_sent},
+          {"pool_idle_bytes", pool_->idle_bytes()}};
+}
+
+}  // namespace msfl::server

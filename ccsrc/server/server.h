@@ -1,0 +1,75 @@
+// One Server of a job: puts the floors together, starts them in the specified order, and ends them in order.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "cache/job_store.h"
+#include "job/job.h"
+#include "net/event_loops.h"
+#include "net/http_server.h"
+#include "options/server_options.h"
+#include "rounds/round_context.h"
+
+namespace msfl::server {
+
+struct StartFeature {
+  model::Feature feature;
+  const float* values = nullptr;  // C order
+};
+
+class Server {
+ public:
+  // Makes no thread and opens nothing. `on_stopped` is called, on a thread of the Server, when it has left
+  // the cluster by itself (the job was stopped); stop() still has to be called.
+  Server(ServerOptions options, job::OnIterationEnded on_iteration_ended, std::function<void()> on_stopped);
+  ~Server();
+
+  // Connects, agrees with the job's record, listens, registers. Blocks. After an error only the destructor
+  // may be called.
+  Result<void> Start(const std::vector<StartFeature>& features, std::uint64_t first_iteration);
+  // No new requests, leave the cluster, close, join the threads. Idempotent; not to be called from a thread
+  // of the Server.
+  void Stop();
+
+  void NoteRecorded(std::uint64_t iteration) { job_->NoteRecorded(iteration); }
+  std::uint16_t http_port() const { return http_->port(); }
+  const std::string& node_id() const { return node_id_; }
+  const std::string& instance_name() const { return instance_name_; }
+  std::map<std::string, std::uint64_t> Stats() const;
+
+ private:
+  Result<void> Connect();
+  Result<void> OpenJob(const std::vector<StartFeature>& features, std::uint64_t first_iteration);
+  Result<void> Listen(std::size_t max_body_bytes);
+  Result<void> TakeNodeAddress();
+  // Runs a task on the control loop and waits for it.
+  template <class T>
+  Result<T> OnControlLoop(Task<Result<T>> task);
+
+  const ServerOptions options_;
+  const job::OnIterationEnded on_iteration_ended_;
+  const std::function<void()> on_stopped_;
+
+  std::shared_ptr<BufferPool> pool_;
+  net::EventLoops loops_;
+  // Below: made by Start(), in this order, so that the destructor undoes them in reverse.
+  std::unique_ptr<cache::RedisClient> redis_;
+  std::unique_ptr<cache::JobStore> store_;
+  std::unique_ptr<job::Job> job_;
+  std::unique_ptr<rounds::RoundContext> rounds_;
+  std::unique_ptr<net::HttpServer> http_;
+  // Holds the TCP port that the node is known by; Servers don't talk to each other yet.
+  std::unique_ptr<asio::basic_socket_acceptor<asio::ip::tcp, Executor>> node_port_;
+  std::future<void> running_;
+  std::string node_id_, tcp_address_, instance_name_;
+  bool stopped_ = false;
+};
+
+}  // namespace msfl::server
