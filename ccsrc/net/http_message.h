@@ -16,9 +16,9 @@
 namespace msfl::net {
 
 struct HttpRequest {
-  std::string_view method;                // valid until the handler's Task is done
-  std::string_view path;                  // without the query string
-  std::span<const std::uint8_t> body;     // 64-byte aligned, not empty
+  std::string_view method;                   // valid until the handler's Task is done
+  std::string_view path;                     // without the query string
+  std::span<const std::uint8_t> body;        // 64-byte aligned, not empty
   const NonFiniteMap* non_finite = nullptr;  // of the body
 };
 

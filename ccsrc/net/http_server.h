@@ -19,9 +19,11 @@ struct HttpOptions {
   std::size_t max_header_bytes = 16 * 1024;
   std::uint64_t max_body_bytes = 1 << 20;
   std::size_t max_connections = 10000;
-  std::chrono::milliseconds header_timeout{10'000};  // from the first byte of a request to the end of its headers
-  std::chrono::milliseconds idle_timeout{50'000};    // between requests
-  std::chrono::milliseconds body_stall_timeout{30'000};  // without a byte of a body, or of a reply taken by the peer
+  std::chrono::milliseconds header_timeout{
+      10'000};  // from the first byte of a request to the end of its headers
+  std::chrono::milliseconds idle_timeout{50'000};  // between requests
+  std::chrono::milliseconds body_stall_timeout{
+      30'000};  // without a byte of a body, or of a reply taken by the peer
 };
 
 struct HttpStats {  // all since the start
@@ -31,7 +33,8 @@ struct HttpStats {  // all since the start
 
 class HttpServer {
  public:
-  HttpServer(EventLoops& loops, std::shared_ptr<BufferPool> pool, HttpOptions options, std::vector<HttpRoute> routes);
+  HttpServer(EventLoops& loops, std::shared_ptr<BufferPool> pool, HttpOptions options,
+             std::vector<HttpRoute> routes);
   ~HttpServer();
 
   // Binds and starts accepting. `host` is an IP address or a name; port 0 takes a free one.

@@ -1,0 +1,205 @@
+#include "net/http_server.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <utility>
+
+#include "base/log.h"
+#include "net/http_session.h"
+#include "net/stream.h"
+
+namespace msfl::net {
+namespace {
+
+using asio::ip::tcp;
+using Acceptor = asio::basic_socket_acceptor<tcp, Executor>;
+using Timer = asio::basic_waitable_timer<SteadyClock, asio::wait_traits<SteadyClock>, Executor>;
+
+constexpr int kBacklog = 1024;
+constexpr std::chrono::milliseconds kSweepPeriod{250};
+// Without descriptors, accepting fails again and again: give the open connections time to end.
+constexpr std::chrono::milliseconds kAcceptPause{100};
+
+}  // namespace
+
+// Its coroutines keep it alive; what belongs to a loop is let go by Stop(), while the loops still are.
+struct HttpServer::Impl : std::enable_shared_from_this<Impl> {
+  Impl(EventLoops& loops_, std::shared_ptr<BufferPool> pool, HttpOptions options,
+       std::vector<HttpRoute> routes)
+      : loops(loops_),
+        context(
+            std::make_shared<HttpContext>(std::move(pool), options, std::move(routes), loops_.io_count())) {}
+
+  Result<void> Open(const std::string& host, std::uint16_t port_wanted);
+  void Start();
+  void Stop(std::chrono::milliseconds grace);
+
+  // `hold` counts them as live from before they start.
+  static Task<> Accept(std::shared_ptr<Impl> self, LiveHold hold);
+  static Task<> Sweep(std::shared_ptr<Impl> self, std::size_t index, LiveHold hold);
+  void Admit(TcpStream socket, std::size_t index);
+  bool LoopsEnded() { return !loops.running() || loops.loop(0).stopped(); }
+  void WaitForNone(LiveCount& count, const char* what);
+
+  EventLoops& loops;
+  const std::shared_ptr<HttpContext> context;
+  LiveCount sweeps;
+  std::atomic<bool> sweeps_end{false};
+  std::unique_ptr<Acceptor> acceptor;
+  std::unique_ptr<Timer> accept_pause;
+  std::vector<std::unique_ptr<Timer>> timers;  // of the sweeps
+  std::uint16_t port = 0;
+  std::atomic<bool> stopped{false};
+};
+
+Result<void> HttpServer::Impl::Open(const std::string& host, std::uint16_t port_wanted) {
+  const std::string where = host + ":" + std::to_string(port_wanted);
+  if (acceptor)
+    return Error{Errc::kInvalidArgument, "this server already listens, it can't listen on " + where};
+  if (stopped) return Error{Errc::kStopping, "this server was stopped, it can't listen on " + where};
+  error_code ec;
+  tcp::endpoint endpoint;
+  const auto address = asio::ip::make_address(host, ec);
+  if (!ec) {
+    endpoint = tcp::endpoint(address, port_wanted);
+  } else {
+    asio::ip::basic_resolver<tcp, Executor> resolver(loops.loop(0).get_executor());
+    const auto found =
+        resolver.resolve(host, std::to_string(port_wanted), asio::ip::resolver_base::passive, ec);
+    if (ec || found.empty()) {
+      return Error{Errc::kInvalidArgument, "can't listen on " + where + ": '" + host +
+                                               "' is neither an IP address nor a known host name"};
+    }
+    endpoint = *found.begin();
+  }
+  auto opened = std::make_unique<Acceptor>(loops.loop(0).get_executor());
+  static_cast<void>(opened->open(endpoint.protocol(), ec));
+  if (!ec) static_cast<void>(opened->set_option(asio::socket_base::reuse_address(true), ec));
+  if (!ec) static_cast<void>(opened->bind(endpoint, ec));
+  if (!ec) static_cast<void>(opened->listen(kBacklog, ec));
+  if (ec) return Error{Errc::kAddressInUse, "can't listen on " + where + ": " + ec.message()};
+  port = opened->local_endpoint(ec).port();
+  acceptor = std::move(opened);
+  return {};
+}
+
+void HttpServer::Impl::Start() {
+  accept_pause = std::make_unique<Timer>(loops.loop(0).get_executor());
+  for (std::size_t i = 0; i < loops.io_count(); ++i) {
+    timers.push_back(std::make_unique<Timer>(loops.loop(i).get_executor()));
+  }
+  const auto self = shared_from_this();
+  for (std::size_t i = 0; i < loops.io_count(); ++i) {
+    asio::co_spawn(loops.loop(i).get_executor(), Sweep(self, i, LiveHold(sweeps)), asio::detached);
+  }
+  asio::co_spawn(loops.loop(0).get_executor(), Accept(self, LiveHold(context->live)), asio::detached);
+}
+
+Task<> HttpServer::Impl::Accept(std::shared_ptr<Impl> self, LiveHold) {
+  std::size_t next = 0;
+  while (!self->context->stopping) {
+    const Executor executor = self->loops.loop(next).get_executor();
+    error_code ec;
+    TcpStream socket = co_await self->acceptor->async_accept(executor, asio::redirect_error(kAwait, ec));
+    if (!ec) {
+      try {
+        self->Admit(std::move(socket), next);
+      } catch (const std::exception& e) {
+        MSFL_LOG(kError, "a connection can't be served: " << e.what());
+      }
+      next = (next + 1) % self->loops.io_count();
+    } else if (ec != asio::error::operation_aborted && ec != asio::error::connection_aborted &&
+               ec != asio::error::bad_descriptor) {
+      MSFL_LOG(kWarning, "port " << self->port << " can't accept: " << ec.message());
+      self->accept_pause->expires_after(kAcceptPause);
+      co_await self->accept_pause->async_wait(asio::redirect_error(kAwait, ec));
+    }
+  }
+}
+
+void HttpServer::Impl::Admit(TcpStream socket, std::size_t index) {
+  if (context->stats.connections_open.load(std::memory_order_relaxed) >= context->options.max_connections) {
+    context->stats.connections_refused.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  error_code ignored;
+  static_cast<void>(socket.set_option(tcp::no_delay(true), ignored));
+  static_cast<void>(socket.non_blocking(true, ignored));
+  auto session = std::make_shared<HttpSession<TcpStream>>(std::move(socket), context, index);
+  asio::co_spawn(loops.loop(index).get_executor(), HttpSession<TcpStream>::Run(std::move(session)),
+                 asio::detached);
+}
+
+Task<> HttpServer::Impl::Sweep(std::shared_ptr<Impl> self, std::size_t index, LiveHold) {
+  Timer& timer = *self->timers[index];
+  error_code ec;
+  while (!self->sweeps_end) {
+    timer.expires_after(kSweepPeriod);
+    co_await timer.async_wait(asio::redirect_error(kAwait, ec));
+    self->context->loops[index].sessions.CloseOverdue(SteadyClock::now());
+  }
+}
+
+void HttpServer::Impl::WaitForNone(LiveCount& count, const char* what) {
+  constexpr std::chrono::seconds kPatience{1};
+  while (!count.WaitForNone(kPatience)) {
+    if (LoopsEnded()) return;
+    MSFL_LOG(kWarning, "port " << port << " waits for " << what << " to end");
+  }
+}
+
+void HttpServer::Impl::Stop(std::chrono::milliseconds grace) {
+  if (stopped.exchange(true)) return;
+  context->stopping = true;
+  if (acceptor && !LoopsEnded()) {
+    asio::post(loops.loop(0), [self = shared_from_this(), hold = LiveHold(context->live)] {
+      error_code ignored;
+      static_cast<void>(self->acceptor->close(ignored));
+      self->accept_pause->cancel();
+    });
+    const auto everywhere = [this](void (SessionList::*action)()) {
+      for (std::size_t i = 0; i < loops.io_count(); ++i) {
+        asio::post(loops.loop(i), [shared = context, i, action] { (shared->loops[i].sessions.*action)(); });
+      }
+    };
+    everywhere(&SessionList::CloseIdle);
+    if (!context->live.WaitForNone(grace)) {
+      everywhere(&SessionList::CloseAll);
+      // What is left now are handlers: each has its own deadline.
+      WaitForNone(context->live, "requests in progress");
+    }
+    sweeps_end = true;
+    for (std::size_t i = 0; i < loops.io_count(); ++i) {
+      asio::post(loops.loop(i),
+                 [self = shared_from_this(), i, hold = LiveHold(sweeps)] { self->timers[i]->cancel(); });
+    }
+    WaitForNone(sweeps, "timers");
+  }
+  // No coroutine uses them any more, or no loop runs: they must not outlive the loops.
+  acceptor.reset();
+  accept_pause.reset();
+  timers.clear();
+}
+
+HttpServer::HttpServer(EventLoops& loops, std::shared_ptr<BufferPool> pool, HttpOptions options,
+                       std::vector<HttpRoute> routes)
+    : impl_(std::make_shared<Impl>(loops, std::move(pool), options, std::move(routes))) {}
+
+HttpServer::~HttpServer() { impl_->Stop(std::chrono::milliseconds(0)); }
+
+Result<void> HttpServer::Listen(const std::string& host, std::uint16_t port) {
+  auto opened = impl_->Open(host, port);
+  if (opened.has_value()) impl_->Start();
+  return opened;
+}
+
+std::uint16_t HttpServer::port() const { return impl_->port; }
+const HttpStats& HttpServer::stats() const { return impl_->context->stats; }
+
+void HttpServer::Stop(std::chrono::milliseconds grace) { impl_->Stop(grace); }
+
+}  // namespace msfl::net
