@@ -20,7 +20,7 @@ SYSTEM_PACKAGES = "bash scripts/setup_environment.sh build"
 def require(tool: str) -> str:
     path = shutil.which(tool)
     if path is None:
-        sys.exit(f"{tool} is not on PATH. In a checkout `{SYSTEM_PACKAGES}` installs or names what is missing.")
+        sys.exit(f"{tool} is not on PATH. In a checkout `{SYSTEM_PACKAGES}` installs or names it.")
     return path
 
 
@@ -40,7 +40,7 @@ class BuildPython(build_py):
             command = [require("flatc"), "--python", "-I", str(ROOT / "schema"), "-o", folder, *schemas]
             subprocess.run(command, check=True)
             shutil.rmtree(package, ignore_errors=True)
-            # flatc derives the folders from the namespace; the parent's empty __init__.py is not ours to replace.
+            # flatc makes the namespace's parent as well; its empty __init__.py must not replace ours.
             shutil.copytree(Path(folder) / "mindspore_federated" / "schema", package)
         (package / "__init__.py").write_text('"""The wire\'s tables, generated from schema/*.fbs."""\n')
 

@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# Everything that must hold, in one command. The last line of its output is "N passed, N failed".
+set -uo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root" || exit 1
+stages=(checks cpp asan tsan clang python)
+
+usage() {
+  cat <<'TEXT'
+Usage: bash tests/runtest.sh [checks] [cpp] [asan] [tsan] [clang] [python] [-- <arguments of pytest, paths from tests/>]
+  checks  what reads the tree without running it, tests/checks/run.sh
+  cpp     C++ tests as GCC builds the release
+  asan    C++ tests, GCC with AddressSanitizer and UndefinedBehaviorSanitizer
+  tsan    C++ tests, GCC with ThreadSanitizer
+  clang   C++ tests, clang-16 with AddressSanitizer and UndefinedBehaviorSanitizer
+  python  tests/ut/python and tests/st, with the wheel of build/package installed in .venv
+Without a name, all of them. Results are left in build/test-results.
+TEXT
+}
+
+selected=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    checks | cpp | asan | tsan | clang | python) selected+=("$1") ;;
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    --)
+      shift
+      break
+      ;;
+    *)
+      usage >&2
+      exit 2
+      ;;
+  esac
+  shift
+done
+[ ${#selected[@]} -gt 0 ] || selected=("${stages[@]}")
+pytest_arguments=("$@")
+
+# Two runs in one checkout would build over each other; two checkouts share nothing.
+mkdir -p build
+exec 8>build/.test.lock
+if ! flock -n 8; then
+  echo "Another run of the tests in this checkout is going on; waiting for it."
+  flock 8
+fi
+
+results=$root/build/test-results
+rm -rf "$results"
+mkdir -p "$results"
+export MSFL_RESULTS=$results
+# Speaks the reader's language nowhere: output is compared.
+export LC_ALL=C.UTF-8
+unset PYTHONPATH PYTHONHOME GTEST_FILTER
+
+stage() {  # name, command...: runs it and notes a failure that left no test result behind
+  local name=$1 began=$SECONDS
+  shift
+  echo "==== $name"
+  if "$@" 8>&-; then
+    echo "---- $name passed in $((SECONDS - began)) s"
+  else
+    echo "---- $name FAILED after $((SECONDS - began)) s"
+    echo "fail $name" >>"$results/stages.txt"
+  fi
+}
+
+finish() {
+  echo "==== summary"
+  python3 tests/checks/count_results.py "$results"
+}
+
+set_up() { bash build.sh && bash scripts/setup_environment.sh test; }
+
+cpp_tests() {  # name, folder, arguments of cmake
+  local name=$1 tree=$2
+  shift 2
+  # Configured anew only for other arguments; Ninja itself sees to changed CMake files.
+  if [ ! -f "$tree/build.ninja" ] || [ "$(cat "$tree/.arguments" 2>/dev/null)" != "$*" ]; then
+    cmake -S . -B "$tree" -G Ninja -DMSFL_BUILD_TESTS=ON "$@" || return 1
+    echo "$*" >"$tree/.arguments"
+  fi
+  cmake --build "$tree" --parallel "$(bash scripts/build_jobs.sh)" || return 1
+  mkdir -p "$results/$name"
+  GTEST_OUTPUT=xml:$results/$name/ ctest --test-dir "$tree" --output-on-failure --no-tests=error --timeout 300 \
+    --parallel "$(nproc)" --output-junit "$results/$name/programs.xml"
+}
+
+# -O1 -g1: half the compiling time of -O2, and reports with line numbers.
+sanitized() {  # name, kind, compiler, further arguments of cmake
+  cpp_tests "$1" "build/$1" -DMSFL_BUILD_MODULE=OFF -DMSFL_SANITIZE="$2" -DCMAKE_CXX_COMPILER="$3" \
+    -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" "${@:4}"
+}
+
+run_stage() {
+  case $1 in
+    checks) bash tests/checks/run.sh ;;
+    # The wheel's own build folder: its objects are there already.
+    cpp) cpp_tests cpp "build/core-$(.venv/bin/python -c 'import sys; print(sys.implementation.cache_tag)')" ;;
+    asan) sanitized asan address g++ ;;
+    tsan) sanitized tsan thread g++ ;;
+    # The bindings as well, for clang's warnings.
+    clang) sanitized clang address clang++-16 -DMSFL_BUILD_MODULE=ON -DPython_EXECUTABLE="$root/.venv/bin/python" ;;
+    python) python_tests ;;
+  esac
+}
+
+python_tests() (
+  # From tests/, so that no import finds the source tree in place of the installed wheel.
+  cd tests || exit 1
+  place=$(../.venv/bin/python -c 'import mindspore_federated as m; print(m.__file__)') || exit 1
+  case $place in
+    "$root"/.venv/*) ;;
+    *)
+      echo "mindspore_federated is imported from $place instead of .venv"
+      exit 1
+      ;;
+  esac
+  paths=(ut/python st)
+  for argument in ${pytest_arguments[@]+"${pytest_arguments[@]}"}; do
+    [ -e "${argument%%::*}" ] && paths=()
+  done
+  exec ../.venv/bin/pytest -W error --junit-xml "$results/python.xml" -o cache_dir="$root/build/.pytest_cache" \
+    ${paths[@]+"${paths[@]}"} ${pytest_arguments[@]+"${pytest_arguments[@]}"}
+)
+
+stage set-up set_up
+if [ -f "$results/stages.txt" ]; then
+  finish
+  exit 1
+fi
+for name in "${selected[@]}"; do
+  stage "$name" run_stage "$name"
+done
+finish
