@@ -1,0 +1,66 @@
+"""CPU seconds of the Server per GB of updates, against a bare loop that receives the bytes and adds them.
+
+50 devices on keep-alive connections: startFLJob of all, updateModel of all, then the aggregation and the
+switch to the next iteration, which count as part of the updates. The downloads of startFLJob are reported
+beside them.
+"""
+
+from __future__ import annotations
+
+from harness import Cluster, Options, median, merge_errors, parse_options, report, tensors, yardstick
+
+DEVICES = 50
+
+
+def measure(options: Options, megabytes: float, iterations: int) -> None:
+    features = tensors(megabytes)
+    loads = []
+    bare = []
+    with Cluster(features, threshold=DEVICES) as cluster:
+        cluster.load(options, "update", DEVICES)  # the first iteration meets cold memory
+        for _ in range(options.runs):
+            bare.append(yardstick(options, "receive_and_add", round(megabytes * 1e6)))
+            loads.append(cluster.load(options, "update", DEVICES, DEVICES, iterations))
+        peak = cluster.peak_memory_mb()
+    costs, update_only, download, switches = [], [], [], []
+    for load in loads:
+        start, update, switch = (load["phases"][name] for name in ("start", "update", "switch"))
+        gigabytes = update["bytes_sent"] / 1e9
+        costs.append((update["server_cpu_s"] + switch["server_cpu_s"]) / gigabytes)
+        update_only.append(update["server_cpu_s"] / gigabytes)
+        download.append(start["server_cpu_s"] / (start["bytes_received"] / 1e9))
+        switches += load["switch_ms"]
+    report(
+        "update_model",
+        f"{megabytes} MB",
+        options.runs,
+        devices=DEVICES,
+        updates=sum(load["phases"]["update"]["done"] for load in loads),
+        cpu_s_per_gb=median(costs),
+        yardstick_cpu_s_per_gb=median(bare),
+        ratio=median([cost / limit for cost, limit in zip(costs, bare)], 2),
+        cpu_s_per_gb_without_aggregation=median(update_only),
+        start_fl_job_cpu_s_per_gb_downloaded=median(download),
+        gb_per_second=median(
+            [
+                load["phases"]["update"]["bytes_sent"] / 1e9 / load["phases"]["update"]["wall_s"]
+                for load in loads
+            ],
+            2,
+        ),
+        switch_ms=median(switches, 2),
+        peak_memory_mb=round(peak),
+        errors=merge_errors(loads),
+    )
+
+
+def main() -> None:
+    options = parse_options(__doc__ or "")
+    for megabytes, iterations in ((0.25, 40), (10, 2), (100, 1)):
+        if options.quick and megabytes == 100:
+            continue
+        measure(options, megabytes, 1 if options.quick else iterations)
+
+
+if __name__ == "__main__":
+    main()
