@@ -299,7 +299,7 @@ auto HttpSession<Stream>::ReadChunkedBody() -> Task<Body> {
   parser_->on_chunk = [this](std::string_view piece) { return TakeChunk(piece); };
   in_.Reserve(std::max(kChunkedInput, context_->options.max_header_bytes));
   Body outcome = Body::kComplete;
-  error_code ec = http::error::need_more;
+  error_code ec;
   while (!parser_->is_done()) {
     if (ec == http::error::need_more || in_.empty()) {
       // Chunk data are taken as they come, so what fills the input without an end is a line or a trailer.

@@ -1,0 +1,123 @@
+#include "base/buffer.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <thread>
+#include <vector>
+
+namespace msfl {
+namespace {
+
+constexpr std::size_t kMegabyte = 1 << 20;
+
+TEST(Buffer, IsEmptyByDefault) {
+  const Buffer buffer;
+  EXPECT_EQ(buffer.size(), 0U);
+  EXPECT_EQ(buffer.capacity(), 0U);
+  EXPECT_TRUE(buffer.bytes().empty());
+}
+
+TEST(Buffer, IsAlignedAndUsableToItsLastByte) {
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{1}, std::size_t{63}, std::size_t{65}, 3 * kMegabyte + 1}) {
+    Buffer buffer(size);
+    EXPECT_EQ(buffer.size(), size);
+    EXPECT_GE(buffer.capacity(), size);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(buffer.data()) % 64, 0U);
+    std::memset(buffer.data(), 7, buffer.capacity());
+  }
+}
+
+TEST(Buffer, MovesItsMemory) {
+  Buffer first(100);
+  const auto* const data = first.data();
+  Buffer second(std::move(first));
+  EXPECT_EQ(second.data(), data);
+  EXPECT_EQ(first.data(), nullptr);  // NOLINT(bugprone-use-after-move): promised
+  first = std::move(second);
+  EXPECT_EQ(first.data(), data);
+  EXPECT_EQ(first.size(), 100U);
+}
+
+TEST(Buffer, ResizeKeepsTheContents) {
+  Buffer buffer(4);
+  std::memcpy(buffer.data(), "abcd", 4);
+  buffer.Resize(2);
+  EXPECT_EQ(buffer.bytes().size(), 2U);
+  buffer.Resize(4);
+  EXPECT_EQ(std::memcmp(buffer.data(), "ab", 2), 0);
+}
+
+TEST(Buffer, RefusesSizesThatNoMachineHas) {
+  EXPECT_THROW(Buffer(SIZE_MAX / 2), std::bad_alloc);
+  EXPECT_THROW(BufferPool::Create(0)->Take(SIZE_MAX), std::bad_alloc);
+}
+
+TEST(BufferPool, WastesAtMostAQuarterAndKeepsTheAlignment) {
+  const auto pool = BufferPool::Create(0);
+  for (std::size_t size = 257; size < 64 * kMegabyte; size = size * 5 / 4 + 1) {
+    for (const std::size_t wanted : {size - 1, size}) {
+      const Buffer buffer = pool->Take(wanted);
+      EXPECT_EQ(buffer.size(), wanted);
+      EXPECT_GE(buffer.capacity(), wanted);
+      EXPECT_LE(buffer.capacity(), wanted + wanted / 4 + 64) << wanted;
+      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(buffer.data()) % 64, 0U);
+    }
+  }
+}
+
+TEST(BufferPool, GivesTheSameMemoryAgainForASizeNearby) {
+  const auto pool = BufferPool::Create(100 * kMegabyte);
+  const std::uint8_t* data = nullptr;
+  {
+    const Buffer buffer = pool->Take(10'000'000);
+    data = buffer.data();
+    EXPECT_EQ(pool->idle_bytes(), 0U);
+  }
+  EXPECT_GE(pool->idle_bytes(), 10'000'000U);
+  const Buffer again = pool->Take(9'900'000);
+  EXPECT_EQ(again.data(), data);
+  EXPECT_EQ(again.size(), 9'900'000U);
+  EXPECT_EQ(pool->idle_bytes(), 0U);
+}
+
+TEST(BufferPool, KeepsNoMoreThanItMay) {
+  const auto pool = BufferPool::Create(2 * kMegabyte);
+  {
+    std::vector<Buffer> buffers;
+    for (int i = 0; i < 5; ++i) buffers.push_back(pool->Take(kMegabyte));
+  }
+  EXPECT_EQ(pool->idle_bytes(), 2 * kMegabyte);
+  { const Buffer huge = pool->Take(8 * kMegabyte); }
+  EXPECT_EQ(pool->idle_bytes(), 2 * kMegabyte);
+  pool->Trim();
+  EXPECT_EQ(pool->idle_bytes(), 0U);
+}
+
+TEST(BufferPool, MayEndBeforeItsBuffers) {
+  auto pool = BufferPool::Create(kMegabyte);
+  Buffer buffer = pool->Take(1000);
+  pool.reset();
+  buffer.data()[999] = 1;
+}
+
+TEST(BufferPool, ServesManyThreads) {
+  const auto pool = BufferPool::Create(4 * kMegabyte);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 2000; ++i) {
+        Buffer buffer = pool->Take(static_cast<std::size_t>(1 + (i * 7919 + t) % 50'000));
+        buffer.data()[buffer.size() - 1] = static_cast<std::uint8_t>(t);
+        if (i % 500 == 0) pool->Trim();
+        EXPECT_EQ(buffer.data()[buffer.size() - 1], t);
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_LE(pool->idle_bytes(), 4 * kMegabyte);
+}
+
+}  // namespace
+}  // namespace msfl
