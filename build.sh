@@ -91,8 +91,12 @@ export SOURCE_DATE_EPOCH=315532800
 
 # The earlier wheel stays until there is a new one.
 rm -rf build/wheel && mkdir build/wheel
-.venv/bin/python -m pip --disable-pip-version-check --no-cache-dir ${verbose:+-v} wheel --no-deps --no-build-isolation \
-  --wheel-dir build/wheel . 9>&-
+# What `pip wheel` does, with the compilers' progress in sight.
+.venv/bin/python - "${verbose:+loud}" 9>&- <<'PYTHON'
+import sys
+from setuptools import build_meta
+build_meta.build_wheel("build/wheel", {} if sys.argv[1] else {"--global-option": ["--quiet"]})
+PYTHON
 rm -f build/package/*.whl build/package/*.whl.sha256
 mv build/wheel/*.whl build/package/
 rmdir build/wheel

@@ -24,6 +24,12 @@ def require(tool: str) -> str:
     return path
 
 
+def run(*command: str) -> None:
+    code = subprocess.run(command).returncode
+    if code != 0:
+        sys.exit(f"{Path(command[0]).name} failed with code {code}; see above.")
+
+
 class BuildPython(build_py):
     def run(self) -> None:
         package = Path(self.get_package_dir("mindspore_federated") or "mindspore_federated")
@@ -37,8 +43,7 @@ class BuildPython(build_py):
     def generate_schema(self, package: Path) -> None:
         schemas = sorted(str(path) for path in (ROOT / "schema").glob("*.fbs"))
         with tempfile.TemporaryDirectory() as folder:
-            command = [require("flatc"), "--python", "-I", str(ROOT / "schema"), "-o", folder, *schemas]
-            subprocess.run(command, check=True)
+            run(require("flatc"), "--python", "-I", str(ROOT / "schema"), "-o", folder, *schemas)
             shutil.rmtree(package, ignore_errors=True)
             # flatc makes the namespace's parent as well; its empty __init__.py must not replace ours.
             shutil.copytree(Path(folder) / "mindspore_federated" / "schema", package)
@@ -63,7 +68,7 @@ class BuildCore(build_ext):
             "-DMSFL_BUILD_MODULE=ON",
             *os.environ.get("MSFL_CMAKE_ARGUMENTS", "").split(),
         ]
-        subprocess.run(configure, check=True)
+        run(*configure)
         jobs = ["bash", str(ROOT / "scripts" / "build_jobs.sh"), os.environ.get("MSFL_BUILD_JOBS", "")]
         count = subprocess.run(jobs, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
         build = [require("cmake"), "--build", str(tree), "--parallel", count]
@@ -71,7 +76,7 @@ class BuildCore(build_ext):
             build += ["--target", "_core"]
         if os.environ.get("MSFL_BUILD_VERBOSE"):
             build.append("--verbose")
-        subprocess.run(build, check=True)
+        run(*build)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(tree / "ccsrc" / target.name, target)
 
