@@ -76,14 +76,11 @@ class SklearnTrainer(Trainer):
 
     def train(self, plan: Plan) -> float:
         self._follow(plan)
-        with warnings.catch_warnings():
-            # A few epochs at a time never converge; that is the point.
-            warnings.filterwarnings("ignore", message=".*(converge|Maximum number of iteration|max_iter).*")
-            if self._is_logistic:
-                self.estimator.fit(self._features, self._labels)
-            else:
-                for _ in range(plan.epochs):
-                    self.estimator.partial_fit(self._features, self._labels)
+        if self._is_logistic:
+            self._fit(plan.epochs)
+        else:
+            for _ in range(plan.epochs):
+                self.estimator.partial_fit(self._features, self._labels)
         return self._loss()
 
     def evaluate(self) -> float:
@@ -94,13 +91,16 @@ class SklearnTrainer(Trainer):
     def _give_shapes(self) -> None:
         """Lets the estimator make its arrays, which it does only when it sees data."""
         if self._is_logistic:
-            self._follow_max_iter(1)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*converge.*")
-                self.estimator.fit(self._features, self._labels)
+            self._fit(1)
         else:
             self._clip_batch_size(getattr(self.estimator, "batch_size", 0), samples=1)
             self.estimator.partial_fit(self._features[:1], self._labels[:1], classes=self._classes)
+
+    def _fit(self, iterations: int) -> None:
+        self.estimator.set_params(max_iter=iterations)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*converge.*")  # nor should it, in a few iterations
+            self.estimator.fit(self._features, self._labels)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         if hasattr(self.estimator, "coefs_"):
@@ -121,11 +121,6 @@ class SklearnTrainer(Trainer):
         elif "eta0" in parameters and parameters.get("learning_rate") != "optimal":
             self.estimator.set_params(eta0=plan.learning_rate)
         self._clip_batch_size(plan.batch_size, self.data_size)
-        if self._is_logistic:
-            self._follow_max_iter(plan.epochs)
-
-    def _follow_max_iter(self, epochs: int) -> None:
-        self.estimator.set_params(max_iter=epochs)
 
     def _clip_batch_size(self, batch_size: Any, samples: int) -> None:
         if "batch_size" in self.estimator.get_params(deep=False):
