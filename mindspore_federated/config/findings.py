@@ -1,0 +1,105 @@
+"""Puts what pydantic found into the words of the specification, and adds the rules between keys."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from mindspore_federated.config.errors import (
+    Problem,
+    file_suffix,
+    missing,
+    not_one_of,
+    out_of_range,
+    shown,
+    wrong_server_mode,
+    wrong_type,
+)
+from mindspore_federated.config.keys import Limits
+from mindspore_federated.config.model import CommonConfig, ServerConfig
+from mindspore_federated.config.walk import scalar_type
+
+_TYPE_ERRORS = ("int_type", "float_type", "bool_type", "string_type")
+
+
+def type_name(value: object) -> str:
+    return type(value).__name__
+
+
+def describe(field: FieldInfo) -> str:
+    """What a key accepts, for messages and for the reference page."""
+    choices = typing.get_args(field.annotation)
+    if choices:
+        return ", ".join(str(choice) for choice in choices)
+    limits = Limits(field).describe()
+    expected = scalar_type(field)
+    return (
+        f"{expected} {limits}".strip()
+        if limits
+        else {"bool": "true, false", "str": "text"}.get(expected, expected)
+    )
+
+
+def _words(key: str, field: FieldInfo, kind: str, value: object, file: str) -> str:
+    expected = scalar_type(field)
+    choices = typing.get_args(field.annotation)
+    if kind in _TYPE_ERRORS or (choices and not isinstance(value, str)):
+        return wrong_type(key, expected, type_name(value), file)
+    if key == "server_mode":
+        return wrong_server_mode(value)
+    if choices:
+        return not_one_of(key, choices, value, file)
+    if kind == "single_precision":
+        return out_of_range(key, f"value does not fit single precision: {shown(value)}", file)
+    number = float(value) if expected == "float" and isinstance(value, (int, float)) else value
+    assert isinstance(number, (int, float))
+    return out_of_range(key, Limits(field).reference_detail(number), file)
+
+
+def problems_of(
+    error: ValidationError, fields: dict[str, FieldInfo], lines: dict[str, int], reported: set[str], file: str
+) -> Iterator[Problem]:
+    """One problem for each key that pydantic refused and that was not reported before."""
+    for detail in error.errors(include_url=False):
+        key = ".".join(str(part) for part in detail["loc"])
+        if key in reported or detail["type"] == "missing":
+            continue
+        field, value = fields[key], detail["input"]
+        text = _words(key, field, detail["type"], value, file)
+        yield Problem(text, key=key, line=lines.get(key), value=shown(value), allowed=describe(field))
+
+
+def rules_between_keys(config: CommonConfig, lines: dict[str, int], file: str) -> Iterator[Problem]:
+    """Yields what is wrong although each key alone is right."""
+    cache = config.distributed_cache
+    if cache.type not in ("redis", "embedded") and difflib.get_close_matches(
+        cache.type, ["embedded"], cutoff=0.7
+    ):
+        text = not_one_of("distributed_cache.type", ("redis", "embedded"), cache.type, file)
+        yield _problem(text, "distributed_cache.type", cache.type, "redis, embedded", lines)
+    if cache.type != "embedded" and not cache.address:
+        key = "distributed_cache.address"
+        allowed = "host:port of a Redis, or 'type: embedded' for one that the job starts itself"
+        yield _problem(missing(key, file), key, None, allowed, lines)
+    if isinstance(config, ServerConfig):
+        rare = config.unsupervised
+        if rare.eval_type != "NOT_EVAL" and rare.cluster_client_num < 1:
+            text = f"Cluster client num is <= 0 when unsupervised eval mode is opened.{file_suffix(file)}"
+            key = "unsupervised.cluster_client_num"
+            yield _problem(text, key, rare.cluster_client_num, "int >= 1", lines)
+        for name in config.client.http_url_prefix.split("/"):
+            if not all(c.isascii() and (c.isalnum() or c in "-._~!$&'()*+,;=:@%") for c in name):
+                text = f"The http url:{config.client.http_url_prefix} is illegal!{file_suffix(file)}"
+                key = "client.http_url_prefix"
+                yield _problem(
+                    text, key, config.client.http_url_prefix, "words of a URL's path, such as /fl/", lines
+                )
+                break
+
+
+def _problem(text: str, key: str, value: object, allowed: str, lines: dict[str, int]) -> Problem:
+    return Problem(text, key, lines.get(key), None if value is None else shown(value), allowed)

@@ -1,0 +1,179 @@
+"""The log of a process: one logger, one format, whatever the language of the code that speaks.
+
+Settings come from the environment and are read at first use: ``GLOG_v`` (0 debug, 1 info, 2 warning, 3
+error; default 2), ``GLOG_logtostderr`` (1 console, 0 file; default 1), ``GLOG_log_dir``,
+``logger_maxBytes``, ``logger_backupCount``, ``GLOG_stderrthreshold``. Names, defaults and texts are those
+of MindSpore Federated r0.1/0.2.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import stat
+import sys
+import threading
+import time
+
+__all__ = ["debug", "error", "get_level", "get_log_config", "info", "warning"]
+
+_LEVEL_NAMES = {"0": "DEBUG", "1": "INFO", "2": "WARNING", "3": "ERROR"}
+_LEVELS = {"0": logging.DEBUG, "1": logging.INFO, "2": logging.WARNING, "3": logging.ERROR}
+_TO_STDERR, _FOLDER = "GLOG_logtostderr", "GLOG_log_dir"
+_SOURCE_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+_lock = threading.Lock()
+_logger: logging.Logger | None = None
+_config: dict[str, str] = {}
+_owner = 0  # pid that opened the log: a forked child opens its own
+
+
+def _level(name: str) -> str:
+    value = os.environ.get(name, "2")
+    if value not in _LEVELS:
+        raise ValueError(
+            f"Incorrect log level:{value}, Please check the configuration of GLOG_v or GLOG_stderrthreshold, "
+            f"desired log level :{_LEVEL_NAMES}"
+        )
+    return value
+
+
+def _positive(name: str, default: str) -> str:
+    value = os.environ.get(name, default)
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise ValueError(f"Incorrect value, The value of {name} must be positive integer. {name}:{value}")
+    return value
+
+
+def _read_environment() -> dict[str, str]:
+    config = {"GLOG_v": _level("GLOG_v"), "GLOG_logtostderr": os.environ.get(_TO_STDERR, "1")}
+    if config["GLOG_logtostderr"] not in ("0", "1"):
+        raise ValueError(
+            "Incorrect value, The value of GLOG_logtostderr must be 0 or 1, "
+            "Output log to console, configure to 1."
+        )
+    if config["GLOG_logtostderr"] == "0":
+        folder = os.environ.get(_FOLDER, "")
+        if not folder:
+            raise ValueError(
+                "When GLOG_logtostderr is set to 0, The directory of saving log must be set, "
+                "GLOG_log_dir cannot be empty."
+            )
+        if not os.path.isdir(folder):
+            raise ValueError(f"The file path does not exist. GLOG_log_dir:{folder}")
+        config["GLOG_log_dir"] = os.path.realpath(folder)
+        config["logger_maxBytes"] = _positive("logger_maxBytes", "52428800")
+        config["logger_backupCount"] = _positive("logger_backupCount", "30")
+        config["GLOG_stderrthreshold"] = _level("GLOG_stderrthreshold")
+    return config
+
+
+class _Format(logging.Formatter):
+    """``[LEVEL] FEDERATED(pid:tid,process name):YYYY-mm-dd-HH:MM:SS.mmm.uuu [path:line] message``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        micros = int((record.created - int(record.created)) * 1_000_000)
+        when = time.strftime("%Y-%m-%d-%H:%M:%S", time.localtime(record.created))
+        path = record.pathname
+        if path.startswith(_SOURCE_ROOT + os.sep):
+            path = path[len(_SOURCE_ROOT) + 1 :]
+        text = record.getMessage()
+        if record.exc_info:
+            text = f"{text}\n{self.formatException(record.exc_info)}"
+        return (
+            f"[{record.levelname}] FEDERATED({record.process}:{record.thread},{record.processName}):"
+            f"{when}.{micros // 1000:03d}.{micros % 1000:03d} [{path}:{record.lineno}] {text}"
+        )
+
+
+class _Console(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to what sys.stderr is at the moment, which may be replaced."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self):  # type: ignore[no-untyped-def]
+        return sys.stderr
+
+
+class _File(logging.handlers.RotatingFileHandler):
+    """Rotated by size; what was rotated away is read-only."""
+
+    def rotate(self, source: str, dest: str) -> None:
+        super().rotate(source, dest)
+        os.chmod(dest, stat.S_IRUSR | stat.S_IRGRP)
+
+
+def _handlers(config: dict[str, str]) -> list[logging.Handler]:
+    console = _Console()
+    if config["GLOG_logtostderr"] == "1":
+        return [console]
+    console.setLevel(_LEVELS[config["GLOG_stderrthreshold"]])
+    path = os.path.join(config["GLOG_log_dir"], f"mindspore_federated.log.{os.getpid()}")
+    limit, count = int(config["logger_maxBytes"]), int(config["logger_backupCount"])
+    return [_File(path, maxBytes=limit, backupCount=count, encoding="utf-8", delay=True), console]
+
+
+def _get() -> logging.Logger:
+    global _logger, _config, _owner
+    if _logger is not None and _owner == os.getpid():
+        return _logger
+    with _lock:
+        config = _read_environment()
+        logger = logging.Logger("mindspore_federated", _LEVELS[config["GLOG_v"]])
+        for handler in _handlers(config):
+            handler.setFormatter(_Format())
+            logger.addHandler(handler)
+        _logger, _config, _owner = logger, config, os.getpid()
+        return logger
+
+
+if hasattr(os, "register_at_fork"):
+
+    def _renew_lock() -> None:
+        global _lock
+        _lock = threading.Lock()
+
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+def debug(msg: str, *args: object) -> None:
+    """Writes ``msg % args`` at level DEBUG."""
+    _get().debug(msg, *args, stacklevel=2)
+
+
+def info(msg: str, *args: object) -> None:
+    """Writes ``msg % args`` at level INFO."""
+    _get().info(msg, *args, stacklevel=2)
+
+
+def warning(msg: str, *args: object) -> None:
+    """Writes ``msg % args`` at level WARNING."""
+    _get().warning(msg, *args, stacklevel=2)
+
+
+def error(msg: str, *args: object) -> None:
+    """Writes ``msg % args`` at level ERROR."""
+    _get().error(msg, *args, stacklevel=2)
+
+
+def from_core(level: int, text: str, file: str, line: int) -> None:
+    """Writes an event of the C++ core: level 0..3 as in GLOG_v, the file's base name and line."""
+    logger = _get()
+    number = _LEVELS[str(level)]
+    if logger.isEnabledFor(number):
+        logger.handle(logger.makeRecord(logger.name, number, file, line, "%s", (text,), None))
+
+
+def get_level() -> str:
+    """The level in use: '0' debug, '1' info, '2' warning, '3' error."""
+    _get()
+    return _config["GLOG_v"]
+
+
+def get_log_config() -> dict[str, str]:
+    """The values in use by the name of their variable; those of log files only when there is one."""
+    _get()
+    return dict(_config)
