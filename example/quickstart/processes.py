@@ -55,7 +55,7 @@ class Processes:
     async def stop(self, name: str) -> None:
         """SIGTERM; SIGKILL for what is left of its session after ten seconds, or when it has ended."""
         process = self._running.pop(name)
-        process.terminate()
+        os.kill(process.pid, signal.SIGTERM)  # Popen's own methods would wait for it
         for _ in range(500):
             if _exit_status(process) is not None:
                 break
