@@ -1,24 +1,29 @@
 // The job's record in the cache, and the decisions taken on it. Redis holds decisions, never tensors.
 //
-// Every decision is one atomic script, idempotent and keyed by (instance, iteration, fl_id), so that any Server can take
-// it, and one that is sent twice counts once. Rows of the record, all below `ms_fl:{<fl_name>}:` (the braces keep a job
-// on one node of a Redis Cluster):
+// Every decision is one atomic script, idempotent and keyed by (instance, iteration, fl_id), so that any
+// Server can take it, and one that is sent twice counts once. Rows of the record, all below
+// `ms_fl:{<fl_name>}:` (the braces keep a job on one node of a Redis Cluster; `{`, `}` and `%` inside the
+// name are written %7B, %7D and %25):
 //
-//   instance                      text    the current instance's name
-//   model                         bytes   ModelDescription (schema/store.fbs) published by the first Server
-//   epoch                         number  counts registrations; a Server's epoch fences its leases
-//   nodes                         hash    node id -> "<SERVER|WORKER> <tcp address> <epoch>"
-//   alive:<node id>               text    heartbeat, expires
-//   <instance>:status             hash    iteration, state (0 running, 1 disable, 2 finish, 3 stop), valid (0|1), reason
-//   <instance>:hyper              hash    hyper-parameter -> text
-//   <instance>:<n>:round          hash    started, leased, counted, counted:<node id>, began_ms and the deadlines
-//                                         start_by, update_by, global_by (ms of Redis' clock)
-//   <instance>:<n>:devices        hash    fl_id -> "<data_size> <eval_data_size> <arrival ms> <nonce>"
-//   <instance>:<n>:updates        hash    fl_id -> "<leased|counted> <node id> <epoch> <nonce>"
-//   events                        channel what moves the cluster, published by the scripts, see JobEvent
+// clang-format off
+//   instance                text    the current instance's name
+//   model                   bytes   ModelDescription (schema/store.fbs) published by the first Server
+//   epoch                   number  counts registrations; a Server's epoch fences its leases
+//   nodes                   hash    node id -> "<SERVER|WORKER> <tcp address> <epoch>"
+//   alive:<node id>         text    heartbeat, expires; ms of Redis' clock since when the node was never away
+//   <instance>:status       hash    iteration, state (0 running, 1 disable, 2 finish, 3 stop), valid (0|1), reason;
+//                                   moved_by and created_by name the call that did it
+//   <instance>:hyper        hash    hyper-parameter -> text
+//   <instance>:<n>:round    hash    started, leased, counted, counted:<node id>, leased:<epoch>, began_ms and the
+//                                   deadlines start_by, update_by, global_by (ms of Redis' clock); the nonces
+//                                   first_join, last_join, first_lease, full_lease, last_commit
+//   <instance>:<n>:devices  hash    fl_id -> "<data_size> <eval_data_size> <arrival ms> <nonce>"
+//   <instance>:<n>:updates  hash    fl_id -> "<leased|counted> <node id> <epoch> <nonce>"
+//   events                  channel what moves the cluster, published by the scripts, see JobEvent
+// clang-format on
 //
-// Expiry: job and instance rows 7 days + the global window, renewed by Heartbeat; iteration rows 30 min + the global
-// window, cut to 60 s when the iteration ends.
+// Expiry: job and instance rows 7 days + the global window, renewed by Heartbeat; iteration rows 30 min + the
+// global window, cut to 60 s when the iteration ends.
 #pragma once
 
 #include <cstdint>
@@ -54,11 +59,13 @@ struct Snapshot {
   bool known = false;  // false: the record is gone (Redis restarted empty); nothing below is set
   Status status;
   std::uint64_t started = 0, leased = 0, counted = 0;
-  std::optional<std::int64_t> deadline_in_ms;  // nearest deadline of the current iteration; negative when it has passed
-  bool contributor_lost = false;               // a node with counted updates is no longer alive
+  // Nearest deadline of the current iteration; negative when it has passed.
+  std::optional<std::int64_t> deadline_in_ms;
+  // A node with counted updates has left or was removed by somebody's Heartbeat.
+  bool contributor_lost = false;
 };
 
-// The round that a request or a deadline belongs to; names as on the wire.
+// A Server in the cluster; the epoch is of its latest registration.
 struct Node {
   std::string id, tcp_address;
   std::uint64_t epoch = 0;
@@ -90,10 +97,18 @@ struct JoinAnswer {
   std::optional<std::int64_t> deadline_in_ms;
 };
 
-enum class ReserveVerdict { kReserved, kMoved, kThresholdReached, kNotJoined, kWrongIteration, kContentRefused, kAlreadyUpdated };
+enum class ReserveVerdict {
+  kReserved,
+  kMoved,
+  kThresholdReached,
+  kNotJoined,
+  kWrongIteration,
+  kContentRefused,
+  kAlreadyUpdated
+};
 struct ReserveRequest {
-  IterationKey iteration;                // the current one, as this Server knows it
-  std::int64_t claimed_iteration = 0;    // the one the device names
+  IterationKey iteration;              // the current one, as this Server knows it
+  std::int64_t claimed_iteration = 0;  // the one the device names
   std::string_view fl_id;
   std::string_view nonce;
   bool content_accepted = true;
@@ -122,12 +137,16 @@ struct AdvanceAnswer {
 };
 
 struct ExpireAnswer {
-  bool expired = false;  // a deadline has passed; the iteration was moved on by this call, with the spec's reason
-  Status status;         // after the call
+  // A deadline has passed; the iteration was moved on by this call, with the spec's reason.
+  bool expired = false;
+  Status status;  // after the call
   std::optional<std::int64_t> deadline_in_ms;
 };
 
-struct JobEvent {  // a line on the channel `events`: "<kind> <instance> <iteration>"
+// A line on the channel `events`: "<kind> <instance> <iteration>"; the iteration is the current one after
+// what happened. kDeadline: a deadline was set, also when a full updateModel opens again since leases were
+// given back. kOther: anything else worth a look, such as nodes that are gone.
+struct JobEvent {
   enum class Kind { kStartFull, kUpdateFull, kCountedFull, kMoved, kState, kDeadline, kInstance, kOther };
   Kind kind = Kind::kOther;
   IterationKey iteration;
@@ -135,13 +154,17 @@ struct JobEvent {  // a line on the channel `events`: "<kind> <instance> <iterat
 
 struct JobStoreOptions {
   std::string fl_name;
-  Windows windows;        // may be replaced, see SetRules
+  Windows windows;  // may be replaced, see SetRules
   Thresholds thresholds;
   std::uint64_t iterations = 0;  // fl_iteration_num: moving beyond it sets state Finish
   std::chrono::milliseconds heartbeat_expiry{10'000};
 };
 
-// Thread-safe; to be awaited on an event loop. All calls: kCacheUnavailable or kCacheRefused when Redis fails.
+JobEvent ParseJobEvent(std::string_view line);
+
+// Thread-safe; to be awaited on an event loop. All calls: kCacheUnavailable or kCacheRefused when Redis
+// fails; Advance, Expire and SetState: kDisagreement when the record is gone. Texts that are passed as views
+// stay valid until the call is over.
 class JobStore {
  public:
   JobStore(RedisClient& redis, JobStoreOptions options);
@@ -152,8 +175,8 @@ class JobStore {
 
   struct Opened {
     Status status;
-    bool created = false;                           // no record was there: `candidate` was written
-    std::map<std::string, std::string> hyper;       // as cached now
+    bool created = false;                      // no record was there: `candidate` was written
+    std::map<std::string, std::string> hyper;  // as cached now
   };
   // Adopts the job's instance, or creates it with `candidate` (and its hyper-parameters) if there is none.
   Task<Result<Opened>> Open(Status candidate, std::map<std::string, std::string> hyper);
@@ -163,24 +186,35 @@ class JobStore {
   // Enters the node with a fresh epoch. `Unregister` removes it at once.
   Task<Result<Node>> Register(std::string node_id, std::string tcp_address);
   Task<Result<void>> Unregister(Node node);
-  // Renews the node and the expiry of the job's rows, removes nodes without a heartbeat and gives the leases of dead
-  // nodes back. If this node was removed itself it is entered again with a new epoch, which the answer holds.
+  // Renews the node and the expiry of the job's rows, removes nodes without a heartbeat and gives the leases
+  // of dead nodes back. If this node was removed itself it is entered again with a new epoch, which the
+  // answer holds. A node removes others only when it was there itself for a whole expiry: after an outage of
+  // Redis, when all heartbeats have run out, the first one back must not bury the rest.
   Task<Result<Node>> Heartbeat(Node node, IterationKey current);
 
   Task<Result<JoinAnswer>> Join(JoinRequest request);
   Task<Result<ReserveAnswer>> Reserve(ReserveRequest request, const Node& node);
-  Task<Result<CommitAnswer>> Commit(IterationKey iteration, std::string_view fl_id, std::string_view nonce, const Node& node);
+  Task<Result<CommitAnswer>> Commit(IterationKey iteration, std::string_view fl_id, std::string_view nonce,
+                                    const Node& node);
 
   // Compare-and-set from `from` to the next iteration.
   Task<Result<AdvanceAnswer>> Advance(IterationKey from, bool valid, std::string reason);
-  // Moves on if a deadline of `from` has passed.
+  // Moves on if a deadline of `from` has passed. No deadline in the answer when the job is elsewhere by now.
   Task<Result<ExpireAnswer>> Expire(IterationKey from);
   Task<Result<Snapshot>> Observe(IterationKey current);
-  // After the record was lost: writes it again from memory unless somebody did. `status.current` is what this Server
-  // was in; the record continues with the next iteration, failed for the reason given in rounds.md section 3.
-  Task<Result<Status>> Recreate(Status status, std::map<std::string, std::string> hyper, std::string description);
+  // After the record was lost: writes it again from memory unless somebody did. `status.current` is what this
+  // Server was in; the record continues with the next iteration, failed for the reason given in rounds.md
+  // section 3.
+  Task<Result<Status>> Recreate(Status status, std::map<std::string, std::string> hyper,
+                                std::string description);
   // Running <-> Disable, Stop; with Disable the running iteration is moved on as failed (`Disable instance`).
   Task<Result<Status>> SetState(IterationKey current, InstanceState state);
+
+  // The rows of an iteration as they are in the cache; for tests and for looking into a job.
+  struct Rows {
+    std::map<std::string, std::string> nodes, status, hyper, round, devices, updates;
+  };
+  Task<Result<Rows>> Read(IterationKey iteration);
 
   // Events of the job, on the control loop; `on_gap` when some may have been missed.
   void Watch(std::function<void(const JobEvent&)> on_event, std::function<void()> on_gap);

@@ -1,9 +1,9 @@
-// The link to Redis: on each event loop one multiplexed connection, pipelined across requests. Asio carries the
-// bytes, hiredis reads and writes the protocol.
+// The link to Redis: on each event loop one multiplexed connection, pipelined across requests. Asio carries
+// the bytes, hiredis reads and writes the protocol.
 //
-// Faults. A command that was sent and lost its answer may have run. Therefore only idempotent commands are sent here
-// (every script of ours is), and on a broken connection they are sent again after reconnecting, until their deadline.
-// A command whose answer is late breaks the connection, since answers come in order.
+// Faults. A command that was sent and lost its answer may have run. Therefore only idempotent commands are
+// sent here (every script of ours is), and on a broken connection they are sent again after reconnecting,
+// until their deadline. A command whose answer is late breaks the connection, since answers come in order.
 #pragma once
 
 #include <atomic>
@@ -22,7 +22,8 @@
 
 namespace msfl::cache {
 
-// Where Redis is: `ip:port`, `host:port`, `[v6]:port`, `redis://[user[:password]@]host[:port][/database]`, `unix:/path`.
+// Where Redis is: `ip:port`, `host:port`, `[v6]:port`, `redis://[user[:password]@]host[:port][/database]`,
+// `unix:/path`.
 struct RedisAddress {
   std::string host;  // empty with a socket path
   std::uint16_t port = 6379;
@@ -69,19 +70,21 @@ class RedisClient {
   RedisClient(net::EventLoops& loops, RedisOptions options);
   ~RedisClient();
 
-  // Opens the connections of all loops. Blocks the calling thread, which is not a loop. A refused connection is tried
-  // again once a second until `patience` is over; any other fault (wrong password, a TLS port, not Redis) ends at once.
+  // Opens the connections of all loops. Blocks the calling thread, which is not a loop. A refused connection
+  // is tried again once a second until `patience` is over; any other fault (wrong password, a TLS port, not
+  // Redis) ends at once.
   Result<void> Connect(std::chrono::milliseconds patience);
 
-  // To be awaited on a loop. Errors: kCacheUnavailable (no answer before the deadline), kCacheRefused (the error that
-  // Redis answered). A loop whose link is known to be down refuses at once.
+  // To be awaited on a loop. Errors: kCacheUnavailable (no answer before the deadline), kCacheRefused (the
+  // error that Redis answered). A loop whose link is known to be down refuses at once.
   Task<Result<RedisValue>> Command(std::vector<std::string> words);
   Task<Result<RedisValue>> Run(const Script& script, std::span<const std::string_view> keys,
                                std::span<const std::string_view> arguments);
 
-  // Calls `on_message(payload)` on the control loop for everything published on `channel`, and `on_gap()` when
-  // messages may have been missed (after each (re)connection). Its own connection; lives until Stop().
-  void Subscribe(std::string channel, std::function<void(std::string_view)> on_message, std::function<void()> on_gap);
+  // Calls `on_message(payload)` on the control loop for everything published on `channel`, and `on_gap()`
+  // when messages may have been missed (after each (re)connection). Its own connection; lives until Stop().
+  void Subscribe(std::string channel, std::function<void(std::string_view)> on_message,
+                 std::function<void()> on_gap);
 
   // True while every loop's link is up.
   bool available() const;

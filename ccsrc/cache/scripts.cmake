@@ -1,15 +1,25 @@
-# The Lua scripts become string constants: cache/scripts/<name>.lua -> `extern const std::string_view k<Name>Source`
-# is avoided; one generated header holds a map of raw strings, so that a script is edited as Lua and nowhere else.
+# The Lua scripts become string constants: cache/scripts/<name>.lua -> msfl::cache::source::<name> in the generated
+# header "cache/script_sources.h", so that a script is edited as Lua and nowhere else. A line `--include <part>` stands
+# for cache/scripts/parts/<part>.lua, since Redis runs a script from one text.
 function(msfl_embed_scripts target)
-  file(GLOB scripts CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/cache/scripts/*.lua)
-  set(out ${CMAKE_BINARY_DIR}/generated/cache/script_sources.h)
-  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${scripts})
+  set(folder ${CMAKE_CURRENT_SOURCE_DIR}/cache/scripts)
+  file(GLOB scripts CONFIGURE_DEPENDS ${folder}/*.lua)
+  file(GLOB parts CONFIGURE_DEPENDS ${folder}/parts/*.lua)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${scripts} ${parts})
   set(text "#pragma once\n\nnamespace msfl::cache::source {\n\n")
   foreach(script ${scripts})
     get_filename_component(name ${script} NAME_WE)
     file(READ ${script} source)
+    foreach(path ${parts})
+      get_filename_component(part ${path} NAME_WE)
+      file(READ ${path} part_source)
+      string(REPLACE "--include ${part}\n" "${part_source}" source "${source}")
+    endforeach()
+    if(source MATCHES "--include")
+      message(FATAL_ERROR "${script} includes a part that is not in ${folder}/parts")
+    endif()
     string(APPEND text "inline constexpr char ${name}[] = R\"lua(${source})lua\";\n\n")
   endforeach()
   string(APPEND text "}  // namespace msfl::cache::source\n")
-  file(CONFIGURE OUTPUT ${out} CONTENT "${text}" @ONLY)
+  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/cache/script_sources.h CONTENT "${text}" @ONLY)
 endfunction()

@@ -1,0 +1,82 @@
+// JobStore: who is in the cluster.
+#include "cache/job_store_impl.h"
+
+namespace msfl::cache {
+
+Task<Result<Node>> JobStore::Register(std::string node_id, std::string tcp_address) {
+  const Impl::Context context = impl_->ContextOf(impl_->LastSeen());
+  Digits digits;
+  const std::string alive = impl_->keys.Alive(node_id);
+  const std::array<std::string_view, 4> keys{impl_->keys.instance, impl_->keys.epoch, impl_->keys.nodes,
+                                             alive};
+  const std::array<std::string_view, 4> arguments{
+      node_id, tcp_address, digits.Text(impl_->options.heartbeat_expiry.count()), context.rules->job_expiry};
+  const auto reply = co_await impl_->redis.Run(Scripts().register_node, keys, arguments);
+  if (!reply) co_return reply.error();
+  Node node;
+  node.id = std::move(node_id);
+  node.tcp_address = std::move(tcp_address);
+  node.epoch = static_cast<std::uint64_t>(reply->integer);
+  co_return node;
+}
+
+Task<Result<void>> JobStore::Unregister(Node node) {
+  const std::string alive = impl_->keys.Alive(node.id);
+  Digits digits;
+  const std::string_view epoch = digits.Text(node.epoch);
+  IterationKey where = impl_->LastSeen();
+  for (int pursuit = 0; pursuit < kPursuits; ++pursuit) {
+    const Impl::Context context = impl_->ContextOf(where);
+    const IterationKeys& rows = *context.keys;
+    const std::array<std::string_view, 6> keys{impl_->keys.instance, rows.status, impl_->keys.nodes, alive,
+                                               rows.round,           rows.updates};
+    const std::array<std::string_view, 6> arguments{
+        rows.iteration.instance,     rows.number, node.id, epoch, context.rules->update_threshold,
+        context.rules->update_window};
+    const auto reply = co_await impl_->redis.Run(Scripts().unregister, keys, arguments);
+    if (!reply) co_return reply.error();
+    const Items items(*reply);
+    StatusAnswer found = ReadStatus(items);
+    if (found.where == StatusAnswer::Where::kGone) co_return Result<void>();
+    if (found.where == StatusAnswer::Where::kHere) {
+      if (items.Flag(StatusAnswer::kItems)) co_return Result<void>();
+      where.number = found.status.current.number;
+    }
+    where.instance = found.status.current.instance;
+  }
+  co_return KeepsMoving();
+}
+
+Task<Result<Node>> JobStore::Heartbeat(Node node, IterationKey current) {
+  const Impl::Context context = impl_->ContextOf(current);
+  const IterationKeys& rows = *context.keys;
+  const RuleTexts& rules = *context.rules;
+  Digits digits;
+  const std::string_view epoch = digits.Text(node.epoch);
+  const std::string_view expiry = digits.Text(impl_->options.heartbeat_expiry.count());
+  for (int pursuit = 0; pursuit < kPursuits; ++pursuit) {
+    const std::vector<std::string> others = impl_->Others(node.id);
+    std::vector<std::string> alive;
+    alive.push_back(impl_->keys.Alive(node.id));
+    for (const auto& id : others) alive.push_back(impl_->keys.Alive(id));
+
+    std::vector<std::string_view> keys{impl_->keys.instance, rows.status,       rows.hyper, impl_->keys.model,
+                                       impl_->keys.epoch,    impl_->keys.nodes, rows.round, rows.updates};
+    keys.insert(keys.end(), alive.begin(), alive.end());
+    std::vector<std::string_view> arguments{
+        rows.iteration.instance, rows.number,         node.tcp_address, epoch, expiry, rules.job_expiry,
+        rules.update_threshold,  rules.update_window, node.id};
+    arguments.insert(arguments.end(), others.begin(), others.end());
+    const auto reply = co_await impl_->redis.Run(Scripts().heartbeat, keys, arguments);
+    if (!reply) co_return reply.error();
+    const Items items(*reply);
+    if (items.Flag(0)) {
+      node.epoch = items.Count(1);
+      co_return node;
+    }
+    impl_->SetMembers(items.Array(1));
+  }
+  co_return KeepsMoving();
+}
+
+}  // namespace msfl::cache

@@ -1,0 +1,201 @@
+// JobStore: the instance, its status and the moves between iterations.
+#include "cache/job_store_impl.h"
+
+namespace msfl::cache {
+namespace {
+
+std::string StateText(InstanceState state) { return std::to_string(static_cast<int>(state)); }
+
+void AppendPairs(std::vector<std::string_view>& arguments, const std::map<std::string, std::string>& pairs) {
+  for (const auto& [name, value] : pairs) {
+    arguments.push_back(name);
+    arguments.push_back(value);
+  }
+}
+
+std::map<std::string, std::string> ToMap(const std::vector<RedisValue>& flat) {
+  std::map<std::string, std::string> map;
+  for (std::size_t i = 0; i + 1 < flat.size(); i += 2) map.emplace(flat[i].text, flat[i + 1].text);
+  return map;
+}
+
+}  // namespace
+
+Task<Result<JobStore::Opened>> JobStore::Open(Status candidate, std::map<std::string, std::string> hyper) {
+  const std::string nonce = impl_->Nonce(), state = StateText(candidate.state);
+  IterationKey where = candidate.current;
+  for (int pursuit = 0; pursuit < kPursuits; ++pursuit) {
+    const Impl::Context context = impl_->ContextOf(where);
+    const IterationKeys& rows = *context.keys;
+    const std::array<std::string_view, 3> keys{impl_->keys.instance, rows.status, rows.hyper};
+    std::vector<std::string_view> arguments{rows.iteration.instance,          rows.number,           state,
+                                            candidate.last_valid ? "1" : "0", candidate.last_reason, nonce,
+                                            context.rules->job_expiry};
+    AppendPairs(arguments, hyper);
+    const auto reply = co_await impl_->redis.Run(Scripts().open, keys, arguments);
+    if (!reply) co_return reply.error();
+    const Items items(*reply);
+    StatusAnswer found = ReadStatus(items);
+    if (found.where == StatusAnswer::Where::kHere) {
+      Opened opened;
+      opened.status = std::move(found.status);
+      opened.created = items.Flag(StatusAnswer::kItems);
+      opened.hyper = ToMap(items.Array(StatusAnswer::kItems + 1));
+      co_return opened;
+    }
+    where.instance = found.status.current.instance;
+  }
+  co_return KeepsMoving();
+}
+
+Task<Result<std::string>> JobStore::AgreeOnModel(std::string description) {
+  const Impl::Context context = impl_->ContextOf(impl_->LastSeen());
+  const std::array<std::string_view, 2> keys{impl_->keys.instance, impl_->keys.model};
+  const std::array<std::string_view, 2> arguments{description, context.rules->job_expiry};
+  auto reply = co_await impl_->redis.Run(Scripts().agree_on_model, keys, arguments);
+  if (!reply) co_return reply.error();
+  co_return std::move(reply->text);
+}
+
+Task<Result<AdvanceAnswer>> JobStore::Advance(IterationKey from, bool valid, std::string reason) {
+  const Impl::Context context = impl_->ContextOf(from);
+  const IterationKeys& rows = *context.keys;
+  const std::string nonce = impl_->Nonce();
+  const std::array<std::string_view, 5> keys{impl_->keys.instance, rows.status, rows.round, rows.devices,
+                                             rows.updates};
+  const std::array<std::string_view, 6> arguments{
+      rows.iteration.instance, rows.number, valid ? "1" : "0", reason, nonce, context.rules->iterations};
+  const auto reply = co_await impl_->redis.Run(Scripts().advance, keys, arguments);
+  if (!reply) co_return reply.error();
+  const Items items(*reply);
+  auto status = co_await impl_->Follow(ReadStatus(items));
+  if (!status) co_return status.error();
+  if (!*status) co_return RecordGone();
+  AdvanceAnswer answer;
+  answer.verdict = items.Flag(StatusAnswer::kItems) ? AdvanceVerdict::kMovedByUs : AdvanceVerdict::kMoved;
+  answer.status = std::move(**status);
+  co_return answer;
+}
+
+Task<Result<ExpireAnswer>> JobStore::Expire(IterationKey from) {
+  const Impl::Context context = impl_->ContextOf(from);
+  const IterationKeys& rows = *context.keys;
+  const std::string nonce = impl_->Nonce();
+  const std::array<std::string_view, 5> keys{impl_->keys.instance, rows.status, rows.round, rows.devices,
+                                             rows.updates};
+  const std::array<std::string_view, 4> arguments{rows.iteration.instance, rows.number, nonce,
+                                                  context.rules->iterations};
+  const auto reply = co_await impl_->redis.Run(Scripts().expire, keys, arguments);
+  if (!reply) co_return reply.error();
+  const Items items(*reply);
+  auto status = co_await impl_->Follow(ReadStatus(items));
+  if (!status) co_return status.error();
+  if (!*status) co_return RecordGone();
+  ExpireAnswer answer;
+  answer.expired = items.Flag(StatusAnswer::kItems);
+  answer.status = std::move(**status);
+  answer.deadline_in_ms = items.Optional(StatusAnswer::kItems + 1);
+  co_return answer;
+}
+
+Task<Result<Snapshot>> JobStore::Observe(IterationKey current) {
+  for (int pursuit = 0; pursuit < kPursuits; ++pursuit) {
+    const IterationKeys rows(impl_->keys, current);
+    const std::array<std::string_view, 4> keys{impl_->keys.instance, rows.status, impl_->keys.nodes,
+                                               rows.round};
+    const std::array<std::string_view, 2> arguments{rows.iteration.instance, rows.number};
+    const auto reply = co_await impl_->redis.Run(Scripts().observe, keys, arguments);
+    if (!reply) co_return reply.error();
+    const Items items(*reply);
+    StatusAnswer found = ReadStatus(items);
+    if (found.where == StatusAnswer::Where::kGone) co_return Snapshot();
+    if (found.where == StatusAnswer::Where::kHere && items.size() > StatusAnswer::kItems) {
+      Snapshot snapshot;
+      snapshot.known = true;
+      snapshot.status = std::move(found.status);
+      snapshot.started = items.Count(StatusAnswer::kItems);
+      snapshot.leased = items.Count(StatusAnswer::kItems + 1);
+      snapshot.counted = items.Count(StatusAnswer::kItems + 2);
+      snapshot.deadline_in_ms = items.Optional(StatusAnswer::kItems + 3);
+      snapshot.contributor_lost = items.Flag(StatusAnswer::kItems + 4);
+      co_return snapshot;
+    }
+    if (found.where == StatusAnswer::Where::kHere) current.number = found.status.current.number;
+    current.instance = found.status.current.instance;
+  }
+  co_return KeepsMoving();
+}
+
+Task<Result<Status>> JobStore::Recreate(Status status, std::map<std::string, std::string> hyper,
+                                        std::string description) {
+  const Impl::Context context = impl_->ContextOf(status.current);
+  const IterationKeys& rows = *context.keys;
+  const std::string state = StateText(status.state);
+  const std::string reason =
+      "The instance status info stored in distributed cache is empty, current iteration: " + rows.number;
+  const std::array<std::string_view, 4> keys{impl_->keys.instance, rows.status, rows.hyper,
+                                             impl_->keys.model};
+  std::vector<std::string_view> arguments{rows.iteration.instance,
+                                          rows.number,
+                                          state,
+                                          status.last_valid ? "1" : "0",
+                                          status.last_reason,
+                                          reason,
+                                          context.rules->iterations,
+                                          context.rules->job_expiry,
+                                          description};
+  AppendPairs(arguments, hyper);
+  const auto reply = co_await impl_->redis.Run(Scripts().recreate, keys, arguments);
+  if (!reply) co_return reply.error();
+  const Items items(*reply);
+  auto found = co_await impl_->Follow(ReadStatus(items));
+  if (!found) co_return found.error();
+  if (!*found) co_return RecordGone();
+  co_return std::move(**found);
+}
+
+Task<Result<Status>> JobStore::SetState(IterationKey current, InstanceState state) {
+  if (state == InstanceState::kFinish) {
+    co_return Error{Errc::kInvalidArgument,
+                    "State Finish is reached by the last iteration; allowed are Running, Disable and Stop"};
+  }
+  const std::string nonce = impl_->Nonce(), wanted = StateText(state);
+  for (int pursuit = 0; pursuit < kPursuits; ++pursuit) {
+    const Impl::Context context = impl_->ContextOf(current);
+    const IterationKeys& rows = *context.keys;
+    const std::array<std::string_view, 5> keys{impl_->keys.instance, rows.status, rows.round, rows.devices,
+                                               rows.updates};
+    const std::array<std::string_view, 5> arguments{rows.iteration.instance, rows.number, wanted, nonce,
+                                                    context.rules->iterations};
+    const auto reply = co_await impl_->redis.Run(Scripts().set_state, keys, arguments);
+    if (!reply) co_return reply.error();
+    const Items items(*reply);
+    StatusAnswer found = ReadStatus(items);
+    if (found.where == StatusAnswer::Where::kGone) co_return RecordGone();
+    if (found.where == StatusAnswer::Where::kHere && items.Flag(StatusAnswer::kItems)) {
+      co_return std::move(found.status);
+    }
+    if (found.where == StatusAnswer::Where::kHere) current.number = found.status.current.number;
+    current.instance = found.status.current.instance;
+  }
+  co_return KeepsMoving();
+}
+
+Task<Result<JobStore::Rows>> JobStore::Read(IterationKey iteration) {
+  const IterationKeys keys(impl_->keys, iteration);
+  Rows rows;
+  const std::pair<const std::string*, std::map<std::string, std::string>*> wanted[] = {
+      {&impl_->keys.nodes, &rows.nodes}, {&keys.status, &rows.status},   {&keys.hyper, &rows.hyper},
+      {&keys.round, &rows.round},        {&keys.devices, &rows.devices}, {&keys.updates, &rows.updates}};
+  for (const auto& [key, map] : wanted) {
+    std::vector<std::string> words;
+    words.push_back("HGETALL");
+    words.push_back(*key);
+    const auto reply = co_await impl_->redis.Command(std::move(words));
+    if (!reply) co_return reply.error();
+    *map = ToMap(reply->array);
+  }
+  co_return rows;
+}
+
+}  // namespace msfl::cache

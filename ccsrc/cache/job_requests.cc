@@ -1,0 +1,90 @@
+// JobStore: what a device's request asks; the fast path.
+#include "cache/job_store_impl.h"
+
+namespace msfl::cache {
+
+Task<Result<JoinAnswer>> JobStore::Join(JoinRequest request) {
+  const Impl::Context context = impl_->ContextOf(request.iteration);
+  const IterationKeys& rows = *context.keys;
+  const RuleTexts& rules = *context.rules;
+  Digits digits;
+  const std::array<std::string_view, 4> keys{impl_->keys.instance, rows.status, rows.round, rows.devices};
+  const std::array<std::string_view, 11> arguments{rows.iteration.instance,
+                                                   rows.number,
+                                                   request.fl_id,
+                                                   digits.Text(request.data_size),
+                                                   digits.Text(request.eval_data_size),
+                                                   request.nonce,
+                                                   request.content_accepted ? "1" : "0",
+                                                   rules.start_threshold,
+                                                   rules.start_window,
+                                                   rules.global_window,
+                                                   rules.iteration_expiry};
+  const auto reply = co_await impl_->redis.Run(Scripts().join, keys, arguments);
+  if (!reply) co_return reply.error();
+  const Items items(*reply);
+  JoinAnswer answer;
+  answer.verdict = static_cast<JoinVerdict>(items.Integer(0));
+  answer.started = items.Count(1);
+  answer.first = items.Flag(2);
+  answer.last = items.Flag(3);
+  answer.deadline_in_ms = items.Optional(4);
+  co_return answer;
+}
+
+Task<Result<ReserveAnswer>> JobStore::Reserve(ReserveRequest request, const Node& node) {
+  const Impl::Context context = impl_->ContextOf(request.iteration);
+  const IterationKeys& rows = *context.keys;
+  const RuleTexts& rules = *context.rules;
+  Digits digits;
+  const std::array<std::string_view, 5> keys{impl_->keys.instance, rows.status, rows.round, rows.devices,
+                                             rows.updates};
+  const std::array<std::string_view, 11> arguments{rows.iteration.instance,
+                                                   rows.number,
+                                                   request.fl_id,
+                                                   request.nonce,
+                                                   request.content_accepted ? "1" : "0",
+                                                   digits.Text(request.claimed_iteration),
+                                                   node.id,
+                                                   digits.Text(node.epoch),
+                                                   rules.update_threshold,
+                                                   rules.update_window,
+                                                   rules.iteration_expiry};
+  const auto reply = co_await impl_->redis.Run(Scripts().reserve, keys, arguments);
+  if (!reply) co_return reply.error();
+  const Items items(*reply);
+  ReserveAnswer answer;
+  answer.verdict = static_cast<ReserveVerdict>(items.Integer(0));
+  answer.data_size = items.Count(1);
+  answer.eval_data_size = items.Count(2);
+  answer.joined_ms = items.Integer(3);
+  answer.now_ms = items.Integer(4);
+  answer.taken = items.Count(5);
+  answer.first = items.Flag(6);
+  answer.full = items.Flag(7);
+  answer.deadline_in_ms = items.Optional(8);
+  co_return answer;
+}
+
+Task<Result<CommitAnswer>> JobStore::Commit(IterationKey iteration, std::string_view fl_id,
+                                            std::string_view nonce, const Node& node) {
+  const Impl::Context context = impl_->ContextOf(iteration);
+  const IterationKeys& rows = *context.keys;
+  const RuleTexts& rules = *context.rules;
+  Digits digits;
+  const std::array<std::string_view, 5> keys{impl_->keys.instance, rows.status, impl_->keys.nodes, rows.round,
+                                             rows.updates};
+  const std::array<std::string_view, 8> arguments{
+      rows.iteration.instance, rows.number,        fl_id, nonce, node.id, digits.Text(node.epoch),
+      rules.update_threshold,  rules.update_window};
+  const auto reply = co_await impl_->redis.Run(Scripts().commit, keys, arguments);
+  if (!reply) co_return reply.error();
+  const Items items(*reply);
+  CommitAnswer answer;
+  answer.verdict = static_cast<CommitVerdict>(items.Integer(0));
+  answer.counted = items.Count(1);
+  answer.last = items.Flag(2);
+  co_return answer;
+}
+
+}  // namespace msfl::cache

@@ -1,0 +1,237 @@
+// One event loop's connection to Redis: keeps it up, moves the pipeline's bytes.
+//
+//   idle -> connecting -> up -> connecting (lost; commands wait) -> up ...
+//                            \-> down (a try has failed; new commands are refused) -> up ...
+//   closed from anywhere, for good.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "cache/command_pipeline.h"
+#include "cache/handshake.h"
+#include "cache/transport.h"
+
+namespace msfl::cache {
+
+using LoopTimer = asio::basic_waitable_timer<SteadyClock, asio::wait_traits<SteadyClock>, Executor>;
+
+// All but up() on the link's own loop.
+class Link {
+ public:
+  virtual ~Link() = default;
+  // `report` gets the outcome of the first connection; a failure closes the link.
+  virtual void Start(std::chrono::milliseconds patience, std::function<void(Result<void>)> report) = 0;
+  // Why a command can't be taken now.
+  virtual std::optional<Error> Refusal() const = 0;
+  // Precondition: no refusal.
+  virtual void Submit(PendingCommand* command) = 0;
+  virtual void Close() = 0;
+
+  bool up() const { return up_.load(std::memory_order_relaxed); }
+
+ protected:
+  std::atomic<bool> up_{false};
+};
+
+template <class Transport>
+class RedisLink final : public Link, public std::enable_shared_from_this<RedisLink<Transport>> {
+ public:
+  RedisLink(asio::io_context& loop, const RedisOptions& options)
+      : loop_(loop), options_(options), tick_(loop), pause_(loop), input_(kInputBytes) {}
+
+  void Start(std::chrono::milliseconds patience, std::function<void(Result<void>)> report) override {
+    report_ = std::move(report);
+    patience_end_ = SteadyClock::now() + patience;
+    state_ = State::kConnecting;
+    Tick();
+    asio::co_spawn(loop_, Live(this->shared_from_this()), asio::detached);
+  }
+
+  std::optional<Error> Refusal() const override {
+    switch (state_) {
+      case State::kUp:
+      case State::kConnecting:
+        if (pipeline_.size() < options_.max_pending) return std::nullopt;
+        return Unavailable(std::to_string(options_.max_pending) + " commands wait already");
+      case State::kDown:
+        return Unavailable("the connection is down");
+      case State::kIdle:
+        return Unavailable("not connected yet");
+      case State::kClosed:
+        break;
+    }
+    return Unavailable("the link is closed");
+  }
+
+  void Submit(PendingCommand* command) override {
+    command->deadline = SteadyClock::now() + options_.command_timeout;
+    pipeline_.Push(command);
+    ScheduleFlush();
+  }
+
+  void Close() override {
+    if (state_ == State::kClosed) return;
+    state_ = State::kClosed;
+    up_ = false;
+    tick_.cancel();
+    pause_.cancel();
+    if (connection_) Transport::Close(connection_->socket);
+    pipeline_.Disconnected();
+    Report(Unavailable("the link is closed"));
+    pipeline_.CompleteAll(Unavailable("the link is closed"));
+  }
+
+ private:
+  enum class State { kIdle, kConnecting, kUp, kDown, kClosed };
+  static constexpr std::size_t kInputBytes = 64 * 1024;
+  static constexpr std::chrono::milliseconds kTick{50}, kFirstPause{1000};
+
+  // Lives as long as an operation on its socket, so that a late one can't touch the next connection.
+  struct Connection {
+    explicit Connection(asio::io_context& loop) : socket(loop) {}
+    typename Transport::Socket socket;
+    OutputBuffer output;
+    bool writing = false;
+  };
+
+  Error Unavailable(const std::string& why) const {
+    return Error{Errc::kCacheUnavailable,
+                 "The distributed cache at " + options_.address.ForDisplay() + " is unavailable: " + why};
+  }
+
+  void Report(Result<void> outcome) {
+    if (auto report = std::exchange(report_, nullptr)) report(std::move(outcome));
+  }
+
+  static Task<> Live(std::shared_ptr<RedisLink> self) {
+    while (self->state_ != State::kClosed) {
+      const auto connection = std::make_shared<Connection>(self->loop_);
+      self->connection_ = connection;
+      self->establish_by_ = SteadyClock::now() + self->options_.connect_timeout;
+      const auto fault = co_await Establish<Transport>(connection->socket, self->options_.address);
+      self->establish_by_.reset();
+      if (self->state_ == State::kClosed) co_return;
+      const auto began = SteadyClock::now();
+      if (fault) {
+        if (self->report_ && (!fault->not_yet || began >= self->patience_end_)) {
+          self->Report(fault->error);
+          self->Close();
+          co_return;
+        }
+        if (!self->report_ && self->state_ != State::kDown) {
+          self->state_ = State::kDown;
+          MSFL_LOG(kWarning, fault->error.text << "; trying again");
+        }
+      } else {
+        self->state_ = State::kUp;
+        self->up_ = true;
+        self->pipeline_.Connected();
+        self->ScheduleFlush();
+        self->Report(Result<void>());
+        const std::string why = co_await Read(self, connection);
+        Transport::Close(connection->socket);
+        if (self->state_ == State::kClosed) co_return;
+        self->state_ = State::kConnecting;
+        self->up_ = false;
+        self->pipeline_.Disconnected();
+        MSFL_LOG(kWarning, "The connection to the distributed cache at "
+                               << self->options_.address.ForDisplay() << " broke: " << why);
+      }
+      // A connection that has held for a while is replaced at once.
+      const auto pause = self->report_
+                             ? std::min<SteadyClock::duration>(kFirstPause, self->patience_end_ - began)
+                             : SteadyClock::duration(self->options_.reconnect_pause);
+      self->pause_.expires_at(began + pause);
+      boost::system::error_code ignored;
+      co_await self->pause_.async_wait(asio::redirect_error(kAwait, ignored));
+    }
+  }
+
+  static Task<std::string> Read(std::shared_ptr<RedisLink> self, std::shared_ptr<Connection> connection) {
+    boost::system::error_code fault;
+    while (true) {
+      const std::size_t size = co_await connection->socket.async_read_some(
+          asio::buffer(self->input_), asio::redirect_error(kAwait, fault));
+      // Bytes that came before the connection was given up may still be reported after it.
+      if (self->state_ != State::kUp) co_return "no answer in time";
+      if (fault) co_return fault.message();
+      if (!self->pipeline_.Receive(self->input_.data(), size)) co_return self->pipeline_.fault();
+      self->ScheduleFlush();  // an unknown script is sent again
+    }
+  }
+
+  // Everything that is asked for in one turn of the loop goes out in one write.
+  void ScheduleFlush() {
+    if (flush_posted_ || state_ != State::kUp || pipeline_.output().empty()) return;
+    flush_posted_ = true;
+    asio::post(loop_, [self = this->shared_from_this()] {
+      self->flush_posted_ = false;
+      self->Flush();
+    });
+  }
+
+  void Flush() {
+    if (state_ != State::kUp || connection_->writing || pipeline_.output().empty()) return;
+    Connection& connection = *connection_;
+    connection.writing = true;
+    std::swap(connection.output, pipeline_.output());
+    asio::async_write(
+        connection.socket, asio::buffer(connection.output.data(), connection.output.size()),
+        [self = this->shared_from_this(), held = connection_](const boost::system::error_code& fault,
+                                                              std::size_t) { self->Written(held, fault); });
+  }
+
+  void Written(const std::shared_ptr<Connection>& connection, const boost::system::error_code& fault) {
+    connection->writing = false;
+    connection->output.Clear();
+    if (fault) Transport::Close(connection->socket);  // ends Read()
+    if (!fault && connection == connection_) Flush();
+  }
+
+  // One coarse timer instead of one for each command.
+  void Tick() {
+    const auto now = SteadyClock::now();
+    if (establish_by_ && now >= *establish_by_) Transport::Close(connection_->socket);
+    if (pipeline_.Late(now)) {
+      if (state_ == State::kUp) {
+        // The reply would come before those of younger commands, so this connection is of no more use.
+        state_ = State::kConnecting;
+        up_ = false;
+        Transport::Close(connection_->socket);
+      }
+      pipeline_.Disconnected();
+      pipeline_.CompleteLate(
+          now, Unavailable("no answer within " + std::to_string(options_.command_timeout.count()) + " ms"));
+    }
+    tick_.expires_after(kTick);
+    tick_.async_wait([self = this->shared_from_this()](const boost::system::error_code& fault) {
+      if (!fault && self->state_ != State::kClosed) self->Tick();
+    });
+  }
+
+  asio::io_context& loop_;
+  const RedisOptions options_;
+  State state_ = State::kIdle;
+  CommandPipeline pipeline_;
+  std::shared_ptr<Connection> connection_;
+  std::optional<SteadyClock::time_point> establish_by_;
+  SteadyClock::time_point patience_end_;
+  std::function<void(Result<void>)> report_;
+  LoopTimer tick_, pause_;
+  std::vector<char> input_;
+  bool flush_posted_ = false;
+};
+
+}  // namespace msfl::cache

@@ -1,0 +1,11 @@
+-- JobStore::AgreeOnModel: the first description holds.
+-- KEYS: instance, model
+-- ARGV: 1 description, 2 expiry (ms)
+-- Answer: the description that holds
+local description = redis.call('GET', KEYS[2])
+if not description then
+  description = ARGV[1]
+  redis.call('SET', KEYS[2], description)
+end
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
+return description

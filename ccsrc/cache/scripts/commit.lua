@@ -1,0 +1,37 @@
+-- JobStore::Commit: the update of one device is in a Server's sum.
+-- KEYS: instance, status, nodes, round, updates
+-- ARGV: 1 instance, 2 iteration, 3 fl_id, 4 nonce, 5 node id, 6 epoch, 7 threshold, 8 window of the round (ms)
+-- Answer: verdict, counted, last
+--include clock
+--include publish
+--include give_back
+local COUNTED, MOVED, FENCED = 0, 1, 2
+
+local lease = ' ' .. ARGV[5] .. ' ' .. ARGV[6] .. ' ' .. ARGV[4]
+local update = redis.call('HGET', KEYS[5], ARGV[3])
+local of_node, of_epoch = 'counted:' .. ARGV[5], 'leased:' .. ARGV[6]
+local round = redis.call('HMGET', KEYS[4], 'leased', 'counted', of_node, of_epoch, 'last_commit')
+local counted = tonumber(round[2] or 0)
+-- Sent twice: what was counted stays counted, wherever the job is by now.
+if update == 'counted' .. lease then return {COUNTED, counted, round[5] == ARGV[4] and 1 or 0} end
+
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {MOVED, 0, 0} end
+local status = redis.call('HMGET', KEYS[2], 'iteration', 'state')
+if status[1] ~= ARGV[2] or status[2] ~= '0' then return {MOVED, 0, 0} end
+if update ~= 'leased' .. lease then return {FENCED, counted, 0} end
+local node = redis.call('HGET', KEYS[3], ARGV[5])
+if not node or string.match(node, '(%S+)$') ~= ARGV[6] then
+  give_back(KEYS[4], KEYS[5], {[ARGV[6]] = true}, ARGV[1], ARGV[2], ARGV[7], ARGV[8])
+  return {FENCED, counted, 0}
+end
+
+counted = counted + 1
+local last = counted == tonumber(ARGV[7])
+redis.call('HSET', KEYS[5], ARGV[3], 'counted' .. lease)
+redis.call('HSET', KEYS[4], 'leased', tonumber(round[1]) - 1, 'counted', counted, of_node,
+           tonumber(round[3] or 0) + 1, of_epoch, tonumber(round[4]) - 1)
+if last then
+  redis.call('HSET', KEYS[4], 'last_commit', ARGV[4])
+  publish('counted_full', ARGV[1], ARGV[2])
+end
+return {COUNTED, counted, last and 1 or 0}

@@ -1,0 +1,21 @@
+-- JobStore::Observe, and the plain reading of the status.
+-- KEYS: instance, status, nodes, round
+-- ARGV: 1 instance, 2 iteration
+-- Answer: as parts/status; if the iteration is ARGV[2], then started, leased, counted, ms until the nearest deadline or
+--         nil, whether a node with counted updates is gone
+--include clock
+--include deadline
+--include status
+local status, fault = read_status(ARGV[1])
+if not status then return fault end
+if status.iteration ~= ARGV[2] then return tell(ARGV[1], status) end
+
+local round, rows = {}, redis.call('HGETALL', KEYS[4])
+local lost = 0
+for i = 1, #rows, 2 do
+  round[rows[i]] = rows[i + 1]
+  local node = string.match(rows[i], '^counted:(.*)$')
+  if node and tonumber(rows[i + 1]) > 0 and redis.call('HEXISTS', KEYS[3], node) == 0 then lost = 1 end
+end
+return tell(ARGV[1], status, tonumber(round.started or 0), tonumber(round.leased or 0), tonumber(round.counted or 0),
+            deadline_in(now_ms(), round.start_by, round.update_by, round.global_by) or false, lost)
