@@ -85,6 +85,10 @@ def rules_between_keys(config: CommonConfig, lines: dict[str, int], file: str) -
         key = "distributed_cache.address"
         allowed = "host:port of a Redis, or 'type: embedded' for one that the job starts itself"
         yield _problem(missing(key, file), key, None, allowed, lines)
+    if cache.type == "embedded" and cache.address and ("/" not in cache.address or ":/" in cache.address):
+        key = "distributed_cache.address"
+        text = f"The parameter '{key}' of an embedded cache is a folder or absent{file_suffix(file)}"
+        yield _problem(text, key, cache.address, "a path with '/', or nothing", lines)
     if isinstance(config, ServerConfig):
         rare = config.unsupervised
         if rare.eval_type != "NOT_EVAL" and rare.cluster_client_num < 1:

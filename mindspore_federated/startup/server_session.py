@@ -1,0 +1,126 @@
+"""One run of the core's Server: its start, its events, its end.
+
+Three threads of ours, so that neither a slow hook nor a slow disk holds up the cluster or the end:
+
+- the caller's starts the Server, runs the hooks, and waits; - *events* drains the core's queue: log lines,
+and iterations that ended, whose files it writes before it lets the
+  core serve the new model;
+- *stop* appears when the end begins, from whatever cause.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import TYPE_CHECKING
+
+from mindspore_federated import log
+from mindspore_federated.startup.cache_access import CacheAccess
+from mindspore_federated.startup.callback import CallbackContext, Hooks
+from mindspore_federated.startup.iteration_record import IterationRecorder
+from mindspore_federated.startup.signals import StopSignals
+
+if TYPE_CHECKING:
+    from mindspore_federated import _core
+    from mindspore_federated.startup.start_model import Features
+
+_POLL_SECONDS = 0.1
+_MOST_WAITING_HOOKS = 2  # models kept for a slow hook; beyond that the cluster waits for it
+
+
+class ServerSession:
+    def __init__(
+        self,
+        server: _core.Server,
+        recorder: IterationRecorder,
+        hooks: Hooks,
+        signals: StopSignals,
+        cache: CacheAccess,
+    ) -> None:
+        self._server = server
+        self._recorder = recorder
+        self._hooks = hooks
+        self._signals = signals
+        self._cache = cache
+        self._ended: queue.SimpleQueue[CallbackContext] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._stopper: threading.Thread | None = None
+        self._stopped = threading.Event()
+        self._events = threading.Thread(target=self._drain, name="msfl-events")
+
+    def run(self, features: Features, first_iteration: int) -> None:
+        """Blocks until a signal, or until the job is stopped.
+
+        Raises:
+            CoreError: the Server cannot be started.
+        """
+        self._events.start()
+        try:
+            self._server.start(features, first_iteration)
+            self._recorder.tcp_address = self._server.node_id.partition("::")[0]
+            log.info("Server started successfully.")
+            self._hooks.after_started()
+            while not self._stopped.is_set():
+                self._begin_exit_on_signal()
+                try:
+                    context = self._ended.get(timeout=_POLL_SECONDS)
+                except queue.Empty:
+                    continue
+                self._hooks.on_iteration_end(context)
+                del context  # the model it holds
+        finally:
+            self._begin_exit()
+            while not self._stopped.wait(_POLL_SECONDS):
+                pass
+            self._events.join()
+            self._recorder.close()
+        while not self._ended.empty():
+            self._hooks.on_iteration_end(self._ended.get())
+
+    def _begin_exit_on_signal(self) -> None:
+        if self._signals.requested and self._stopper is None:
+            log.info("Receive signal message %d and begin exit", self._signals.number)
+            self._begin_exit()
+
+    def _begin_exit(self) -> None:
+        with self._lock:
+            if self._stopper is None:
+                self._stopper = threading.Thread(target=self._stop, name="msfl-stop")
+                self._stopper.start()
+
+    def _stop(self) -> None:
+        try:
+            self._server.stop()
+        except Exception as error:
+            log.error("Failed to stop the server in order: %s", error)
+        finally:
+            self._stopped.set()
+
+    def _drain(self) -> None:
+        while True:
+            stopped = self._stopped.is_set()
+            event = self._server.next_event(0.0 if stopped else _POLL_SECONDS)
+            if event is not None:
+                self._handle(event)
+            elif stopped:
+                return
+            # A hook may be holding the caller's thread.
+            self._begin_exit_on_signal()
+            self._cache.tend()
+
+    def _handle(self, event: _core.Event) -> None:
+        if event.kind == "log":
+            log.from_core(event.level, event.text, event.file, event.line)
+        elif event.kind == "stopped":
+            self._begin_exit()
+        elif event.kind == "iteration_ended":
+            try:
+                context = self._recorder.record(event)
+            except Exception as error:
+                log.error("Failed to record iteration %d: %s", event.iteration, error)
+                context = None
+            self._server.recorded(event.iteration)
+            if context is not None:
+                self._ended.put(context)
+                while self._ended.qsize() > _MOST_WAITING_HOOKS and not self._stopped.wait(_POLL_SECONDS):
+                    self._begin_exit_on_signal()
