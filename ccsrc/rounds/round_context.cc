@@ -46,6 +46,13 @@ std::string_view Refusal(const job::Gate::View& view, Round round) {
 }
 
 Task<net::HttpReply> Serve(RoundContext& context, Round round, const net::HttpRequest& request) {
+  // An upload beyond the threshold has its answer already; everybody else waits for what the switch brings.
+  const job::Gate::View now = context.job.gate().Look();
+  if (round == &UpdateModel && now.switching && now.service == job::Service::kServing &&
+      now.iteration->update_model_full) {
+    Outcome outcome = co_await round(context, request, *now.iteration);
+    if (!outcome.moved) co_return std::move(outcome.reply);
+  }
   std::shared_ptr<job::Iteration> last;
   for (int moves = 0; moves < kMoves; ++moves) {
     const job::Gate::View view = co_await context.job.gate().Enter(kSwitchPatience, last.get());

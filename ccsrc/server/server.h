@@ -1,6 +1,8 @@
 // One Server of a job: puts the floors together, starts them in the specified order, and ends them in order.
 #pragma once
 
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <cstdint>
 #include <functional>
 #include <future>
