@@ -8,6 +8,7 @@ from mindspore_federated import log
 from mindspore_federated.checkpoint import RecoveryStore
 from mindspore_federated.config import HostPort, load_server_config, parse_host_port
 from mindspore_federated.config.address import is_host
+from mindspore_federated.config.core_options import server_options
 from mindspore_federated.startup.arguments import check_str
 from mindspore_federated.startup.cache_access import CacheAccess
 from mindspore_federated.startup.callback import Callback, Hooks, check_callback
@@ -96,16 +97,13 @@ class FLServerJob:
         store = RecoveryStore(self._checkpoint_dir, self._config.fl_name)
         features = start_model(feature_map, store)
         http_address = self._http_address()
+        tcp_server_ip = _resolved(self._tcp_server_ip, "tcp_server_ip")
         recorder = IterationRecorder(self._config, store)
         recorder.open()
 
         def should_stop() -> bool:
             return signals.requested
 
-        from mindspore_federated import _core
-        from mindspore_federated.config.core_options import server_options
-
-        tcp_server_ip = _resolved(self._tcp_server_ip, "tcp_server_ip")
         try:
             cache.open(should_stop)
             cache.wait(should_stop)
@@ -115,6 +113,12 @@ class FLServerJob:
         if signals.requested:
             log.info("Receive signal message %d and begin exit", signals.number)
             return
+        try:
+            from mindspore_federated import _core
+        except ImportError as error:
+            raise RuntimeError(
+                f"The compiled core of mindspore_federated cannot be loaded: {error}"
+            ) from error
         options = server_options(self._config, http_address, tcp_server_ip, cache.address)
         options.cache_patience_ms = _CACHE_PATIENCE_MS
         session = ServerSession(_core.Server(options), recorder, hooks, signals, cache)

@@ -64,7 +64,8 @@ def _from_argument(argument: object) -> FeatureMap:
         else:
             raise RuntimeError(
                 "The value of parameter 'feature_map' is expected to be checkpoint file path, ends with "
-                "'.ckpt', or MindIR file path, ends with '.mindir', when the type of parameter 'feature_map' is str."
+                "'.ckpt', or MindIR file path, ends with '.mindir', when the type of parameter "
+                "'feature_map' is str."
             )
     except ValueError as error:
         raise RuntimeError(str(error)) from error

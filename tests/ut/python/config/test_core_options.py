@@ -40,7 +40,8 @@ def config(tmp_path: Path) -> ServerConfig:
 
 def test_hyper_parameters_have_the_names_of_query_instance(config: ServerConfig) -> None:
     names = """global_iteration_time_window start_fl_job_threshold start_fl_job_time_window
-        update_model_ratio update_model_time_window client_epoch_num client_batch_size client_learning_rate fl_iteration_num
+        update_model_ratio update_model_time_window client_epoch_num client_batch_size client_learning_rate
+        fl_iteration_num
         aggregation_type iid_rate total_client_num secure_aggregation encrypt_type privacy_eval_type
         share_secrets_ratio cipher_time_window reconstruct_secrets_threshold dp_eps dp_delta dp_norm_clip
         sign_k sign_eps sign_thr_ratio sign_global_lr sign_dim_out laplace_eval_eps upload_compress_type

@@ -40,7 +40,12 @@ class User:
     def __init__(self, yaml_folder: Path, name: str, environment: dict[str, str]) -> None:
         command = [sys.executable, "-W", "error", str(USER), name, str(yaml_folder)]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,
         )
 
     def address(self) -> str:
@@ -101,7 +106,7 @@ def job(tmp_path: Path) -> Iterator[Job]:
     shutil.rmtree(tmp_path)
 
 
-def link(address: str) -> "redis.Redis":
+def link(address: str) -> redis.Redis:
     return redis.Redis(unix_socket_path=address[len("unix:") :], decode_responses=True)
 
 

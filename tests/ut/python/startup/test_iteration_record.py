@@ -1,0 +1,175 @@
+"""Metrics, failure events and recovery files of iterations, and what cannot be written at first."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mindspore_federated import log
+from mindspore_federated.checkpoint import RecoveryStore, read_checkpoint
+from mindspore_federated.config import ServerConfig, load_server_config
+from mindspore_federated.startup.iteration_record import (
+    IterationRecorder,
+    metrics_line,
+    short_float,
+    time_text,
+)
+
+FILE = """
+fl_name: Jöb
+fl_iteration_num: 9
+server_mode: FEDERATED_LEARNING
+enable_ssl: false
+distributed_cache: {address: "127.0.0.1:6379"}
+round:
+  start_fl_job_threshold: 1
+  start_fl_job_time_window: 3000
+  update_model_ratio: 1.0
+  update_model_time_window: 3000
+  global_iteration_time_window: 3000
+summary: {metrics_file: out/m.json, failure_event_file: out/e.txt, continuous_failure_times: 2}
+"""
+
+
+@dataclass
+class Ended:
+    """What the core tells about an iteration."""
+
+    kind: str = "iteration_ended"
+    instance_name: str = "i_x"
+    instance_status: str = "running"
+    iteration: int = 1
+    iterations: int = 9
+    valid: bool = True
+    reason: str = "because"
+    started_ms: int = 1_700_000_000_000
+    ended_ms: int = 1_700_000_001_234
+    loss: float = float(np.float32(7.4))
+    accuracy: float = 0.0
+    visits: dict[str, int] = field(default_factory=lambda: {"startFLJobTotalClientNum": 3})
+
+    def features(self) -> list[Any]:
+        return [
+            ("w", np.full((2, 2), self.iteration, np.float32), True),
+            ("s", np.array(1, np.float32), False),
+        ]
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerConfig:
+    monkeypatch.chdir(tmp_path)
+    Path("job.yaml").write_text(FILE, encoding="utf-8")
+    return load_server_config("job.yaml")
+
+
+@pytest.fixture
+def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    found: list[str] = []
+    monkeypatch.setattr(log, "error", lambda msg, *args: found.append(msg % args))
+    return found
+
+
+def recorder(config: ServerConfig) -> IterationRecorder:
+    made = IterationRecorder(config, RecoveryStore("ckpt", config.fl_name))
+    made.tcp_address = "127.0.0.1:5"
+    return made
+
+
+def test_a_line_of_metrics() -> None:
+    line = metrics_line(Ended(), "Jöb")  # type: ignore[arg-type]
+    values = json.loads(line)
+    visits = values.pop("clientVisitedInfo")
+    assert values == {
+        "currentIteration": 1,
+        "endTime": time_text(1_700_000_001_234),
+        "flIterationNum": 9,
+        "flName": "Jöb",
+        "instanceName": "i_x",
+        "instanceStatus": "running",
+        "iterationExecutionTime": 1234,
+        "iterationResult": "success",
+        "metricsAuc": 0.0,
+        "metricsLoss": 7.4,
+        "startTime": time_text(1_700_000_000_000),
+        "unsupervisedEval": 0.0,
+    }
+    assert list(json.loads(line)) == sorted(json.loads(line))
+    assert '"metricsLoss":7.4,' in line
+    assert "Jöb" in line
+    rounds = ("startFLJob", "updateModel", "getModel", "getResult")
+    keys = {f"{name}{what}ClientNum" for name in rounds for what in ("Total", "Accept", "Reject")}
+    assert set(visits) == keys | {f"participationTimeLevel{level}" for level in (1, 2, 3)}
+    assert visits["startFLJobTotalClientNum"] == 3
+
+
+def test_times_that_run_backwards() -> None:
+    values = json.loads(metrics_line(Ended(ended_ms=1_600_000_000_000), "j"))  # type: ignore[arg-type]
+    assert values["iterationExecutionTime"] == 2**64 - 1
+    values = json.loads(metrics_line(Ended(started_ms=0), "j"))  # type: ignore[arg-type]
+    assert values["iterationExecutionTime"] == 0
+    assert values["startTime"] == values["endTime"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(6.9, "6.9"), (1 / 3, "0.33333334"), (0, "0.0"), (float("nan"), "null"), (1e300, "null")],
+)
+def test_floats_are_single_precision(value: float, text: str) -> None:
+    with np.errstate(over="ignore"):
+        assert json.dumps(short_float(value)) == text
+
+
+def test_what_an_iteration_leaves(config: ServerConfig) -> None:
+    record = recorder(config)
+    record.open()
+    assert Path("out/e.txt").read_text() == ""
+    context = record.record(Ended())  # type: ignore[arg-type]
+    assert len(Path("out/m.json").read_text(encoding="utf-8").splitlines()) == 1
+    assert (context.fl_name, context.instance_name, context.iteration_num) == ("Jöb", "i_x", 1)
+    assert (context.iteration_valid, context.iteration_result) == (True, "because")
+    assert context.checkpoint_file.startswith("ckpt/Jöb_recovery_iteration_1_")
+    assert list(read_checkpoint(context.checkpoint_file)) == ["w", "s"]
+    flags = {name: item.require_aggr for name, item in context.feature_map.feature_map().items()}
+    assert flags == {"w": True, "s": False}
+
+
+def test_failures_in_a_row(config: ServerConfig) -> None:
+    record = recorder(config)
+    record.open()
+    for valid in (False, True, False, False, False, False):
+        record.record(Ended(valid=valid))  # type: ignore[arg-type]
+    when = time_text(1_700_000_001_234)
+    line = f"nodeRole:SERVER,127.0.0.1:5,currentTime:{when},event:Iteration failed 2 times continuously;\n"
+    assert Path("out/e.txt").read_text() == line * 2
+
+
+def test_what_cannot_be_written_is_kept(config: ServerConfig, errors: list[str]) -> None:
+    record = recorder(config)
+    record.open()
+    Path("out/m.json").mkdir()
+    Path("ckpt").write_text("")
+    assert record.record(Ended(iteration=1)).checkpoint_file == ""  # type: ignore[arg-type]
+    assert record.record(Ended(iteration=2)).checkpoint_file == ""  # type: ignore[arg-type]
+    assert len(errors) == 4
+    assert "Failed to write out/m.json" in errors[0]
+    assert "Failed to write the recovery checkpoint of iteration 1" in errors[1]
+    assert "2 line(s) are kept" in errors[2]
+    Path("out/m.json").rmdir()
+    Path("ckpt").unlink()
+    record.close()
+    lines = Path("out/m.json").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["currentIteration"] for line in lines] == [1, 2]
+    assert [path.name.split("_")[3] for path in Path("ckpt").iterdir()] == ["2"]
+    record.close()
+    assert len(Path("out/m.json").read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_no_model_no_checkpoint(config: ServerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ended, "features", lambda _self: [])
+    assert recorder(config).record(Ended()).checkpoint_file == ""  # type: ignore[arg-type]
+    assert not Path("ckpt").exists()
