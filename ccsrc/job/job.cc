@@ -91,19 +91,21 @@ Task<> Job::Run() {
 Task<> Job::Beat() {
   constexpr std::chrono::seconds kInterval(1);
   while (!stop_requested_) {
-    const cache::Node mine = *node();
-    const cache::IterationKey current = gate_.Look().iteration->key();
-    const Result<cache::Node> renewed = co_await store_.Heartbeat(mine, current);
-    if (renewed && renewed->epoch != mine.epoch) {
-      MSFL_LOG(kWarning,
-               "this Server was taken for dead and has entered the cluster again: node=" << mine.id);
-      const std::lock_guard lock(node_mutex_);
-      node_ = std::make_shared<const cache::Node>(*renewed);
-    }
+    co_await RenewNode();
     co_await beat_wakeup_.Wait(SteadyClock::now() + kInterval);
   }
   beat_ended_ = true;
   wakeup_.Notify();
+}
+
+Task<> Job::RenewNode() {
+  const cache::Node mine = *node();
+  const cache::IterationKey current = gate_.Look().iteration->key();
+  const Result<cache::Node> renewed = co_await store_.Heartbeat(mine, current);
+  if (!renewed || renewed->epoch == mine.epoch) co_return;
+  MSFL_LOG(kWarning, "this Server was no longer listed and has entered the cluster again: node=" << mine.id);
+  const std::lock_guard lock(node_mutex_);
+  node_ = std::make_shared<const cache::Node>(*renewed);
 }
 
 void Job::RequestStop() {

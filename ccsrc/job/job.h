@@ -97,6 +97,8 @@ class Job {
 
   Iteration& iteration() { return *iteration_; }
   Standing standing() const;
+  // Renews this Server's place in the cluster, with a new epoch if it had lost it.
+  Task<> RenewNode();
   void Adopt(const cache::Status& status, Rules rules);
   void OpenGate();
   void ArmDeadline(std::optional<std::int64_t> in_ms);

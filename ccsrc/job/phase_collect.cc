@@ -46,6 +46,8 @@ Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
       const Result<cache::Status> recreated =
           co_await job.store_.Recreate(job.status_, job.hyper_, job.description_);
       if (!recreated) co_return Phase::kFailure;
+      // The list of nodes is gone as well, and a node that is not listed may count no update.
+      co_await job.RenewNode();
       job.next_status_ = *recreated;
       co_return Phase::kSwitch;
     }
