@@ -247,6 +247,7 @@ class Device:
         )
 
     async def close(self) -> None:
+        """Ends the connection. The next request opens another, as it must after a restart of the Server."""
         await self._transport.close()
 
 

@@ -40,6 +40,7 @@ async def test_a_restart_keeps_iteration_and_model(start_server, device):
         await one_iteration(phone, iteration, iteration * 10)
     assert server.end() == 0
     server.start()
+    await phone.close()
     assert (await phone.model_when_ready(3)).weights["bias"].tolist() == [30]
     started = await phone.start()
     assert started.iteration == 4
@@ -50,6 +51,7 @@ async def test_a_restart_keeps_iteration_and_model(start_server, device):
 
     assert server.end() == 0
     server.start()
+    await phone.close()
     assert await phone.start() == OVER
     assert (await phone.model(4)).weights["bias"].tolist() == [40]
 
@@ -63,6 +65,7 @@ async def test_a_restart_without_the_cache_goes_on_from_the_checkpoint(start_ser
     redis.end(signal.SIGKILL)
     redis.start()
     server.start()
+    await phone.close()
     started = await phone.start()
     assert started.iteration == 3
     assert started.weights["bias"].tolist() == [20]
@@ -87,6 +90,7 @@ async def test_a_server_without_updates_may_leave(start_server, device):
     await phone.start()
     assert server.end() == 0
     server.start()
+    await phone.close()
     again = await phone.start()
     assert again.reason == "Updating device metadata failed for fl id phone"
     assert (await tablet.start()).retcode == 200

@@ -111,7 +111,7 @@ async def test_who_may_start(start_server, device):
     phone, tablet, third = (device(server, name) for name in ("phone", "tablet", "third"))
     assert_later(await phone.start(data_size=0), "FL job data size is not enough.")
     assert_later(await phone.start(data_size=65536), "FL job data size is too large.")
-    assert_later(await phone.start(data_size=-1), "FL job data size is not enough.")
+    assert_later(await phone.start(data_size=-1), "FL job data size is too large.")
     assert (await phone.start(data_size=65535)).retcode == 200
     again = await phone.start()
     assert_later(again, "Updating device metadata failed for fl id phone")
