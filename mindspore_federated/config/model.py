@@ -69,6 +69,9 @@ class Ssl(Section):
     )
 
 
+_MaybeSsl = Optional[Ssl]
+
+
 class Round(Section):
     start_fl_job_threshold: int = key("Clients admitted to an iteration.", ge=1, le=UINT32_MAX)
     start_fl_job_time_window: int = key("Time for them to start, ms.", ge=1, le=UINT32_MAX)
@@ -109,6 +112,9 @@ class PwEncrypt(Section):
     reconstruct_secrets_threshold: int = key("Shares that reconstruct a secret.", ge=1, le=UINT32_MAX)
 
 
+_MaybePwEncrypt = Optional[PwEncrypt]  # evaluated by pydantic, on Python 3.9 too
+
+
 class DpEncrypt(Section):
     dp_eps: Float32 = key("Privacy budget.", 50.0, gt=0.0)
     dp_delta: Float32 = key("Probability of failure.", 0.01, gt=0.0, lt=1.0)
@@ -131,7 +137,7 @@ class Encrypt(Section):
     encrypt_train_type: EncryptType = key(
         "How updates are protected. The older name `encrypt_type` means the same.", "NOT_ENCRYPT"
     )
-    pw_encrypt: PwEncrypt | None = section("Read with PW_ENCRYPT and STABLE_PW_ENCRYPT only.", lambda: None)
+    pw_encrypt: _MaybePwEncrypt = section("Read with PW_ENCRYPT and STABLE_PW_ENCRYPT only.", lambda: None)
     dp_encrypt: DpEncrypt = section("Read with DP_ENCRYPT only.", DpEncrypt)
     signds: SignDs = section("Read with SIGNDS only.", SignDs)
     privacy_eval_type: Literal["NOT_ENCRYPT", "LAPLACE"] = key(
@@ -177,7 +183,7 @@ class CommonConfig(Section):
     enable_ssl: bool = key("TLS for HTTP, TCP and Redis together.")
     aggregation: Aggregation = section("How updates become a model.", Aggregation)
     distributed_cache: DistributedCache = section("The shared state of the job.", DistributedCache)
-    ssl: Optional[Ssl] = section(  # noqa: UP045 (evaluated on Python 3.9)
+    ssl: _MaybeSsl = section(
         "Read only if `enable_ssl` is true. Passwords come from SSLConfig.", lambda: None
     )
 

@@ -34,7 +34,8 @@ def time_text(unix_ms: int) -> str:
 
 def short_float(value: float) -> float | None:
     """A float that prints as the shortest text of `value` in single precision; None if not finite."""
-    narrow = np.float32(value)
+    with np.errstate(over="ignore"):
+        narrow = np.float32(value)
     return float(str(narrow)) if math.isfinite(narrow) else None
 
 
