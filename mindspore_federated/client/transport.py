@@ -49,8 +49,8 @@ class Deadlines:
 class HttpTransport:
     """Keep-alive HTTP/1.1 to `http://host:port` followed by the Server's `http_url_prefix`.
 
-    As on the Server the prefix is glued to the round's name as it stands: `http://10.0.0.1:6666/fl/` asks for
-    `/fl/startFLJob`; without a prefix it is `/startFLJob`. Raises ValueError for any other kind of address.
+    A slash at the end is added when missing: `http://10.0.0.1:6666/fl` asks for `/fl/startFLJob`. Raises
+    ValueError for any other kind of address.
     """
 
     def __init__(self, url: str, deadlines: Deadlines | None = None) -> None:
@@ -59,7 +59,7 @@ class HttpTransport:
             raise ValueError(
                 f"server address {url!r} should be http://host:port[/prefix/]; https is not there yet"
             )
-        self._base = url if parts.path else url + "/"
+        self._base = url if url.endswith("/") else url + "/"
         self._deadlines = deadlines or Deadlines()
         self._session: aiohttp.ClientSession | None = None
 

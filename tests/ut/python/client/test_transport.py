@@ -64,6 +64,14 @@ async def test_request_and_answer(server, transport):
     assert b"chunked" not in server.head
 
 
+async def test_a_prefix_without_its_last_slash(server):
+    server.reply = ok(b"answer")
+    transport = HttpTransport(f"http://127.0.0.1:{server.port}/fl")
+    await post(transport)
+    await transport.close()
+    assert server.head.startswith(b"POST /fl/startFLJob HTTP/1.1\r\n")
+
+
 async def test_large_bodies_both_ways(server, transport):
     body = bytes(range(256)) * 20_000
     server.reply = ok(body)
