@@ -47,7 +47,7 @@ struct HttpServer::Impl : std::enable_shared_from_this<Impl> {
 
   EventLoops& loops;
   const std::shared_ptr<HttpContext> context;
-  LiveCount sweeps;
+  const std::shared_ptr<LiveCount> sweeps = std::make_shared<LiveCount>();
   std::atomic<bool> sweeps_end{false};
   std::unique_ptr<Acceptor> acceptor;
   std::unique_ptr<Timer> accept_pause;
@@ -101,6 +101,7 @@ void HttpServer::Impl::Start() {
 
 Task<> HttpServer::Impl::Accept(std::shared_ptr<Impl> self, LiveHold) {
   std::size_t next = 0;
+  bool complained = false;
   while (!self->context->stopping) {
     const Executor executor = self->loops.loop(next).get_executor();
     error_code ec;
@@ -111,10 +112,12 @@ Task<> HttpServer::Impl::Accept(std::shared_ptr<Impl> self, LiveHold) {
       } catch (const std::exception& e) {
         MSFL_LOG(kError, "a connection can't be served: " << e.what());
       }
+      complained = false;
       next = (next + 1) % self->loops.io_count();
     } else if (ec != asio::error::operation_aborted && ec != asio::error::connection_aborted &&
                ec != asio::error::bad_descriptor) {
-      MSFL_LOG(kWarning, "port " << self->port << " can't accept: " << ec.message());
+      if (!complained) MSFL_LOG(kWarning, "port " << self->port << " can't accept: " << ec.message());
+      complained = true;
       self->accept_pause->expires_after(kAcceptPause);
       co_await self->accept_pause->async_wait(asio::redirect_error(kAwait, ec));
     }
@@ -167,17 +170,17 @@ void HttpServer::Impl::Stop(std::chrono::milliseconds grace) {
       }
     };
     everywhere(&SessionList::CloseIdle);
-    if (!context->live.WaitForNone(grace)) {
+    if (!context->live->WaitForNone(grace)) {
       everywhere(&SessionList::CloseAll);
       // What is left now are handlers: each has its own deadline.
-      WaitForNone(context->live, "requests in progress");
+      WaitForNone(*context->live, "requests in progress");
     }
     sweeps_end = true;
     for (std::size_t i = 0; i < loops.io_count(); ++i) {
       asio::post(loops.loop(i),
                  [self = shared_from_this(), i, hold = LiveHold(sweeps)] { self->timers[i]->cancel(); });
     }
-    WaitForNone(sweeps, "timers");
+    WaitForNone(*sweeps, "timers");
   }
   // No coroutine uses them any more, or no loop runs: they must not outlive the loops.
   acceptor.reset();

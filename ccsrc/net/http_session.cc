@@ -48,7 +48,7 @@ HttpSession<Stream>::HttpSession(Stream stream, std::shared_ptr<HttpContext> con
       context_(std::move(context)),
       loop_(context_->loops[loop]) {
   context_->stats.connections_open.fetch_add(1, std::memory_order_relaxed);
-  context_->live.Add();
+  context_->live->Add();
 }
 
 template <class Stream>
@@ -56,7 +56,7 @@ HttpSession<Stream>::~HttpSession() {
   Close();
   Unregister();
   context_->stats.connections_open.fetch_sub(1, std::memory_order_relaxed);
-  context_->live.Done();
+  context_->live->Done();
 }
 
 template <class Stream>
@@ -94,6 +94,7 @@ Task<bool> HttpSession<Stream>::ReadHeader() {
   std::size_t passed = 0;  // bytes of this header that are parsed
   bool begun = false;
   error_code ec;
+  in_.Consume(0);  // nobody looks at the request before any more
   SetIdle(true);
   WaitUntil(SteadyClock::now() + options.idle_timeout);
   while (true) {
@@ -298,7 +299,6 @@ auto HttpSession<Stream>::ReadChunkedBody() -> Task<Body> {
   large_.Resize(0);
   parser_->on_chunk = [this](std::string_view piece) { return TakeChunk(piece); };
   in_.Reserve(std::max(kChunkedInput, context_->options.max_header_bytes));
-  Body outcome = Body::kComplete;
   error_code ec;
   while (!parser_->is_done()) {
     if (ec == http::error::need_more || in_.empty()) {
@@ -322,7 +322,7 @@ auto HttpSession<Stream>::ReadChunkedBody() -> Task<Body> {
   non_finite_.Reset(large_.size());
   non_finite_.Scan(large_.data(), 0, large_.size());
   body_ = large_.bytes();
-  co_return outcome;
+  co_return Body::kComplete;
 }
 
 template <class Stream>
@@ -389,8 +389,9 @@ Task<> HttpSession<Stream>::Drain() {
   Buffer waste = context_->pool->Take(kChunkedInput);
   std::uint64_t drained = 0;
   while (!ec && drained < kDrainBytes) {
-    drained += co_await stream_.async_read_some(asio::buffer(waste.data(), waste.size()),
-                                                asio::redirect_error(kAwait, ec));
+    const std::size_t received = co_await stream_.async_read_some(asio::buffer(waste.data(), waste.size()),
+                                                                  asio::redirect_error(kAwait, ec));
+    drained += received;
   }
 }
 

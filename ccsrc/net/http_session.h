@@ -48,14 +48,14 @@ class LiveCount {
 
 class LiveHold {
  public:
-  explicit LiveHold(LiveCount& count) : count_(&count) { count_->Add(); }
-  LiveHold(LiveHold&& other) noexcept : count_(std::exchange(other.count_, nullptr)) {}
+  explicit LiveHold(std::shared_ptr<LiveCount> count) : count_(std::move(count)) { count_->Add(); }
+  LiveHold(LiveHold&& other) noexcept = default;
   ~LiveHold() {
-    if (count_ != nullptr) count_->Done();
+    if (count_) count_->Done();
   }
 
  private:
-  LiveCount* count_;
+  std::shared_ptr<LiveCount> count_;  // its own: GCC destroys a coroutine's parameters first to last
 };
 
 // What the sessions of a server share.
@@ -76,7 +76,7 @@ struct HttpContext {
   const std::vector<HttpRoute> routes;
   HttpStats stats;
   std::atomic<bool> stopping{false};
-  LiveCount live;
+  const std::shared_ptr<LiveCount> live = std::make_shared<LiveCount>();
 
   struct Loop {  // its thread's own
     SessionList sessions;
