@@ -6,8 +6,11 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/use_future.hpp>
 #include <chrono>
+#include <deque>
 #include <functional>
+#include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -20,11 +23,44 @@
 
 namespace msfl::cache {
 
+template <class T>
+Task<> Keep(Task<T> task, std::optional<T>& result) {
+  auto value = co_await std::move(task);
+  result.emplace(std::move(value));
+}
+
+// Starts a task without an answer; one instantiation of Asio's machinery for all tests, since it is slow to
+// compile.
+inline std::future<void> Spawn(net::EventLoops& loops, std::size_t loop, Task<> task) {
+  return asio::co_spawn(loops.loop(loop), std::move(task), asio::use_future);
+}
+
 // Runs a task on a loop and waits for it.
 template <class T>
 T Sync(net::EventLoops& loops, Task<T> task, std::size_t loop = 0) {
-  return asio::co_spawn(loops.loop(loop), std::move(task), asio::use_future).get();
+  std::optional<T> result;
+  Spawn(loops, loop, Keep(std::move(task), result)).get();
+  return std::move(*result);
 }
+
+// Tasks that run at the same time, and their answers.
+template <class T>
+class Many {
+ public:
+  void Start(net::EventLoops& loops, std::size_t loop, Task<T> task) {
+    running_.push_back(Spawn(loops, loop % loops.size(), Keep(std::move(task), results_.emplace_back())));
+  }
+  std::vector<T> Wait() {
+    std::vector<T> results;
+    for (auto& one : running_) one.get();
+    for (auto& result : results_) results.push_back(std::move(*result));
+    return results;
+  }
+
+ private:
+  std::deque<std::optional<T>> results_;
+  std::vector<std::future<void>> running_;
+};
 
 // The test fails when this takes unreasonably long; how long it takes is of no concern.
 inline bool Eventually(const std::function<bool()>& condition) {
@@ -138,6 +174,7 @@ class StoreFixture : public RedisFixture {
   Node Register(const std::string& id) { return Wait(store->Register(id, "127.0.0.1:7001")); }
   Snapshot Observe(std::uint64_t number = 1) { return Wait(store->Observe(At(number))); }
   JobStore::Rows Rows(std::uint64_t number = 1) { return Wait(store->Read(At(number))); }
+  using RedisFixture::Call;
   Result<RedisValue> Call(std::vector<std::string> words) {
     return RedisFixture::Call(*client, std::move(words));
   }

@@ -1,0 +1,139 @@
+#include "cache/store_fixture.h"
+
+namespace msfl::cache {
+namespace {
+
+class Members : public StoreFixture {
+ protected:
+  Members() {
+    JobStoreOptions options = DefaultOptions();
+    options.heartbeat_expiry = std::chrono::milliseconds(400);
+    store = MakeStore(options);
+    Open();
+    for (const char* fl_id : {"d1", "d2", "d3"}) Join(fl_id);
+  }
+  Node Heartbeat(const Node& node, std::uint64_t number = 1) {
+    return Wait(store->Heartbeat(node, At(number)));
+  }
+  void Bury(const std::string& id) { Call({"DEL", Key("alive:" + id)}).value(); }
+  // `survivor` keeps its heart beating until the condition holds.
+  bool BeatUntil(const Node& survivor, const std::function<bool()>& condition) {
+    return Eventually([&] {
+      Heartbeat(survivor);
+      return condition();
+    });
+  }
+};
+
+TEST_F(Members, RegisterHandsOutEpochs) {
+  const Node a = Register("a"), b = Register("b"), again = Register("a");
+  EXPECT_LT(a.epoch, b.epoch);
+  EXPECT_LT(b.epoch, again.epoch);
+  EXPECT_EQ(Rows().nodes.at("a"), "SERVER 127.0.0.1:7001 " + std::to_string(again.epoch));
+  EXPECT_EQ(Call({"EXISTS", Key("alive:a")}).value().integer, 1);
+  Wait(store->Unregister(b));
+  EXPECT_EQ(Rows().nodes.count("b"), 0U);
+  EXPECT_EQ(Call({"EXISTS", Key("alive:b")}).value().integer, 0);
+  Wait(store->Unregister(a));  // of an older epoch: not the one that is there
+  EXPECT_EQ(Rows().nodes.count("a"), 1U);
+}
+
+TEST_F(Members, DeadNodeIsRemovedAndItsLeasesComeBack) {
+  const Node a = Register("a"), b = Register("b");
+  EXPECT_EQ(Reserve(a, "d1").verdict, ReserveVerdict::kReserved);
+  EXPECT_TRUE(Reserve(b, "d2").full);
+  EXPECT_EQ(Reserve(b, "d3").verdict, ReserveVerdict::kThresholdReached);
+  EXPECT_EQ(Commit(b, "d2").counted, 1U);
+  ASSERT_TRUE(BeatUntil(b, [&] { return Rows().nodes.count("a") == 0; }));
+  const Snapshot seen = Observe();
+  EXPECT_EQ(seen.leased, 0U);
+  EXPECT_EQ(seen.counted, 1U);
+  EXPECT_FALSE(seen.contributor_lost);  // what a had was never counted
+  EXPECT_EQ(Rows().round.count("update_by"), 1U);
+  EXPECT_EQ(Commit(a, "d1").verdict, CommitVerdict::kFenced);
+  EXPECT_EQ(Reserve(b, "d1", "again").verdict, ReserveVerdict::kReserved);
+  EXPECT_TRUE(Commit(b, "d1", "again").last);
+}
+
+TEST_F(Members, LostContributorIsSeen) {
+  const Node a = Register("a"), b = Register("b");
+  Reserve(a, "d1");
+  Commit(a, "d1");
+  EXPECT_FALSE(Observe().contributor_lost);
+  ASSERT_TRUE(BeatUntil(b, [&] { return Observe().contributor_lost; }));
+  EXPECT_EQ(Observe().counted, 1U);
+  // It was only stalled: it comes back with what it has summed, under a new epoch.
+  const Node back = Heartbeat(a);
+  EXPECT_GT(back.epoch, a.epoch);
+  EXPECT_FALSE(Observe().contributor_lost);
+  Wait(store->Unregister(back));
+  EXPECT_TRUE(Observe().contributor_lost);
+}
+
+TEST_F(Members, ReturnedNodeIsFencedFromItsOldLeases) {
+  Node a = Register("a");
+  const Node b = Register("b");
+  Reserve(a, "d1");
+  ASSERT_TRUE(BeatUntil(b, [&] { return Rows().nodes.count("a") == 0; }));
+  const Node back = Heartbeat(a);
+  EXPECT_EQ(Heartbeat(a).epoch, back.epoch);  // sent twice
+  EXPECT_EQ(Heartbeat(back).epoch, back.epoch);
+  EXPECT_EQ(Commit(a, "d1").verdict, CommitVerdict::kFenced);
+  EXPECT_EQ(Commit(back, "d1").verdict, CommitVerdict::kFenced);
+}
+
+TEST_F(Members, OwnStaleLeasesComeBackWithTheHeartbeat) {
+  const Node a = Register("a");
+  Reserve(a, "d1");
+  const Node again = Register("a");
+  EXPECT_EQ(Observe().leased, 1U);
+  Heartbeat(again);
+  EXPECT_EQ(Observe().leased, 0U);
+}
+
+TEST_F(Members, UnregisterGivesLeasesBackWhereverTheJobIs) {
+  const Node a = Register("a");
+  Wait(store->Advance(At(1), true, "done"));
+  for (const char* fl_id : {"d1", "d2", "d3"}) Join(fl_id, "", true, 2);
+  Reserve(a, "d1", "", true, 2, 2);
+  EXPECT_EQ(Observe(2).leased, 1U);
+  Observe(1);
+  const auto fresh = MakeStore();  // has never seen any iteration
+  Wait(fresh->Unregister(a));
+  EXPECT_EQ(Observe(2).leased, 0U);
+  Wait(fresh->Unregister(a));
+  Call({"FLUSHALL"}).value();
+  Wait(fresh->Unregister(a));
+}
+
+TEST_F(Members, AfterAnOutageNobodyIsBuriedByTheFirstOneBack) {
+  const Node a = Register("a"), b = Register("b");
+  Reserve(a, "d1");
+  Commit(a, "d1");
+  Bury("a");
+  Bury("b");
+  Heartbeat(b);
+  EXPECT_EQ(Rows().nodes.count("a"), 1U);
+  EXPECT_FALSE(Observe().contributor_lost);
+  EXPECT_EQ(Heartbeat(a).epoch, a.epoch);
+  EXPECT_EQ(Rows().nodes.size(), 2U);
+}
+
+TEST_F(Members, WorkersAreRemovedToo) {
+  const Node a = Register("a");
+  Call({"HSET", Key("nodes"), "w", "WORKER w 77"}).value();
+  ASSERT_TRUE(BeatUntil(a, [&] { return Rows().nodes.count("w") == 0; }));
+  EXPECT_EQ(Rows().nodes.count("a"), 1U);
+}
+
+TEST_F(Members, HeartbeatRenewsTheRows) {
+  const Node a = Register("a");
+  Wait(store->AgreeOnModel("description"));
+  const char* rows[] = {"instance", "i_1:status", "i_1:hyper", "model", "epoch", "nodes"};
+  for (const char* row : rows) Call({"PEXPIRE", Key(row), "100000"}).value();
+  Heartbeat(a);
+  for (const char* row : rows) EXPECT_GT(Call({"PTTL", Key(row)}).value().integer, 100'000) << row;
+}
+
+}  // namespace
+}  // namespace msfl::cache
