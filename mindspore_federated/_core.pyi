@@ -11,7 +11,7 @@ class CoreError(RuntimeError):
     """Whatever the core could not do; the text is meant for a person."""
 
 class ServerOptions:
-    """Fields as in ccsrc/options/server_options.h, `round.*` and `client.*` flattened; see there for units."""
+    """Fields and units as in ccsrc/options/server_options.h, `round.*` and `client.*` flattened."""
 
     fl_name: str
     server_mode: str
@@ -75,21 +75,26 @@ class Event:
     accuracy: float
     visits: dict[str, int]  # keys of clientVisitedInfo (rounds.md, section 13.1)
     def features(self) -> list[tuple[str, NDArray[np.float32], bool]]:
-        """Name, values (own shape, read-only, no copy) and require_aggr of model `iteration`, in byte order of name."""
+        """Name, values and require_aggr of model `iteration`, in byte order of name.
+
+        The values have their own shape, are read-only and no copies.
+        """
 
 class Server:
     """One Server of a job. Makes no thread and opens nothing before start()."""
 
     def __init__(self, options: ServerOptions) -> None: ...
     def start(self, features: Sequence[tuple[str, NDArray[np.float32], bool]], first_iteration: int) -> None:
-        """Connects, agrees with the job's record, listens, registers. `first_iteration` (1 or newest checkpoint + 1)
-        counts only if the cache does not know the job. Raises CoreError. Blocks without the GIL."""
+        """Connects, agrees with the job's record, listens, registers. Blocks without the GIL. Raises CoreError.
+
+        `first_iteration` (1 or newest checkpoint + 1) counts only if the cache does not know the job.
+        """
     def next_event(self, timeout: float) -> Event | None:
         """The next event, waiting up to `timeout` seconds without the GIL."""
     def recorded(self, iteration: int) -> None:
         """Metrics and checkpoint of `iteration` are on disk: the switch may go on and serve its model."""
     def stop(self) -> None:
-        """Ends in order: no new requests, leave the cluster, close, join the threads. Under 10 s. Idempotent."""
+        """Ends in order: no new requests, leave the cluster, close, join the threads. Under 10 s, idempotent."""
     @property
     def http_port(self) -> int: ...
     @property
