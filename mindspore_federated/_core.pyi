@@ -85,16 +85,19 @@ class Server:
 
     def __init__(self, options: ServerOptions) -> None: ...
     def start(self, features: Sequence[tuple[str, NDArray[np.float32], bool]], first_iteration: int) -> None:
-        """Connects, agrees with the job's record, listens, registers. Blocks without the GIL. Raises CoreError.
+        """Connects, agrees with the job's record, listens, registers. Blocks without the GIL.
 
-        `first_iteration` (1 or newest checkpoint + 1) counts only if the cache does not know the job.
+        Raises CoreError. `first_iteration` (1 or newest checkpoint + 1) counts only if the cache does not know the job.
         """
     def next_event(self, timeout: float) -> Event | None:
         """The next event, waiting up to `timeout` seconds without the GIL."""
     def recorded(self, iteration: int) -> None:
         """Metrics and checkpoint of `iteration` are on disk: the switch may go on and serve its model."""
     def stop(self) -> None:
-        """Ends in order: no new requests, leave the cluster, close, join the threads. Under 10 s, idempotent."""
+        """Ends in order, in under 10 s: no new requests, leave the cluster, close, join the threads.
+
+        Idempotent.
+        """
     @property
     def http_port(self) -> int: ...
     @property
