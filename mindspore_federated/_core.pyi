@@ -87,7 +87,8 @@ class Server:
     def start(self, features: Sequence[tuple[str, NDArray[np.float32], bool]], first_iteration: int) -> None:
         """Connects, agrees with the job's record, listens, registers. Blocks without the GIL.
 
-        Raises CoreError. `first_iteration` (1 or newest checkpoint + 1) counts only if the cache does not know the job.
+        `first_iteration` (1 or newest checkpoint + 1) counts only if the cache does not know the job.
+        Raises CoreError.
         """
     def next_event(self, timeout: float) -> Event | None:
         """The next event, waiting up to `timeout` seconds without the GIL."""
