@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import digits
+import yaml
 from processes import Processes, ProcessFailed
 from progress import Iteration, Progress, plot
 
 from mindspore_federated.client import FederatedClient, Waiting
 
 JOB = Path(__file__).parent / "digits.yaml"
-ITERATIONS = 25
+ITERATIONS = yaml.safe_load(JOB.read_text())["fl_iteration_num"]
 DEVICE_PROCESSES = 2
 
 
@@ -88,16 +89,18 @@ async def run(plot_file: Path) -> int:
             f"Server on http://{addresses.server}, Scheduler: curl http://{addresses.scheduler}/state",
             flush=True,
         )
-        start(processes, addresses)
-        job = asyncio.create_task(watch(addresses, Path(work) / "metrics.jsonl"))
-        failure = asyncio.create_task(processes.watch())
-        interruption = asyncio.create_task(stop.wait())
-        tasks = {job, failure, interruption}
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        iterations, problem, _ = await asyncio.gather(job, failure, interruption, return_exceptions=True)
-        await processes.stop_all()
+        try:
+            start(processes, addresses)
+            job = asyncio.create_task(watch(addresses, Path(work) / "metrics.jsonl"))
+            failure = asyncio.create_task(processes.watch())
+            interruption = asyncio.create_task(stop.wait())
+            tasks = job, failure, interruption
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+            iterations, problem, _ = await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            await processes.stop_all()
 
     if stop.is_set():
         print("Interrupted: all processes have ended.", file=sys.stderr)
