@@ -12,7 +12,6 @@ from sklearn.neural_network import MLPClassifier
 
 from mindspore_federated.client import SklearnTrainer
 
-DEVICES = 20
 SEED = 1
 CLASSES = range(10)
 
@@ -33,19 +32,19 @@ def load() -> tuple[Digits, Digits]:
     return Digits(train, train_labels), Digits(held_out, held_out_labels)
 
 
-def of_device(digits: Digits, device: int, alpha: float = 0.5, at_least: int = 10) -> Digits:
-    """One device's share. A Dirichlet draw deals out each digit, so every device has a mixture of its own."""
+def share(digits: Digits, device: int, devices: int, alpha: float = 0.5, at_least: int = 10) -> Digits:
+    """What one of the devices has: a Dirichlet draw deals out each digit, so no mixture is like another."""
     random = np.random.default_rng(SEED)
     owner = np.zeros(len(digits.labels), int)
-    while np.bincount(owner, minlength=DEVICES).min() < at_least:
+    while np.bincount(owner, minlength=devices).min() < at_least:
         for digit in CLASSES:
             (of_digit,) = np.nonzero(digits.labels == digit)
-            owner[of_digit] = random.choice(DEVICES, of_digit.size, p=random.dirichlet([alpha] * DEVICES))
+            owner[of_digit] = random.choice(devices, of_digit.size, p=random.dirichlet([alpha] * devices))
     return Digits(digits.images[owner == device], digits.labels[owner == device])
 
 
-def trainer(digits: Digits) -> SklearnTrainer:
+def trainer(train: Digits, held_out: Digits | None = None) -> SklearnTrainer:
     """A network of one hidden layer. Learning rate, epochs and batch size come from the job: digits.yaml."""
     network = MLPClassifier((100,), solver="sgd", momentum=0.9, random_state=SEED)
-    images, labels = digits.images, digits.labels
-    return SklearnTrainer(network, images, labels, CLASSES, eval_features=images, eval_labels=labels)
+    evaluation = (held_out.images, held_out.labels) if held_out else ()
+    return SklearnTrainer(network, train.images, train.labels, CLASSES, *evaluation)

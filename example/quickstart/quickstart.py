@@ -18,7 +18,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import digits
 import yaml
 from processes import Processes, ProcessFailed
 from progress import Iteration, Progress, plot
@@ -27,6 +26,7 @@ from mindspore_federated.client import FederatedClient, Waiting
 
 JOB = Path(__file__).parent / "digits.yaml"
 ITERATIONS = yaml.safe_load(JOB.read_text())["fl_iteration_num"]
+DEVICES = 20
 DEVICE_PROCESSES = 2
 
 
@@ -46,16 +46,17 @@ def free_addresses() -> Addresses:
 def start(processes: Processes, addresses: Addresses) -> None:
     processes.start("scheduler", "scheduler.py", str(JOB), addresses.scheduler)
     processes.start("server", "server.py", str(JOB), addresses.server)
-    share = digits.DEVICES // DEVICE_PROCESSES
-    for first in range(0, digits.DEVICES, share):
-        devices = str(first), str(first + share)
+    each = DEVICES // DEVICE_PROCESSES
+    for first in range(0, DEVICES, each):
+        devices = str(first), str(first + each), str(DEVICES)
         processes.start(f"devices-{first}", "devices.py", f"http://{addresses.server}", *devices)
 
 
 async def watch(addresses: Addresses, metrics_file: Path) -> list[Iteration]:
     """Shows every iteration when its model is there, and returns them all."""
-    _, held_out = digits.load()
-    model = digits.trainer(held_out)
+    import digits  # takes a second, in which the other processes start as well
+
+    model = digits.trainer(*digits.load())
     iterations = []
     waiting = Waiting(poll_interval=0.05, first_pause=0.1, longest_pause=0.5)
     async with FederatedClient(
@@ -115,7 +116,7 @@ async def run(plot_file: Path) -> int:
         "iterations": len(iterations),
         "accuracy": round(iterations[-1].accuracy, 4),
         "seconds": round(time.monotonic() - began, 1),
-        "devices": digits.DEVICES,
+        "devices": DEVICES,
         "plot": str(plot_file.resolve()),
     }
     print(json.dumps(result))

@@ -1,4 +1,4 @@
-"""The Server's process: takes the updates of all devices and averages them. It needs no machine-learning library.
+"""The Server's process: averages what the devices send. It needs no machine-learning library.
 
 Usage: python server.py <job.yaml> <ip:port>
 """
@@ -11,7 +11,7 @@ from mindspore_federated import FLServerJob
 
 
 def initial_model(seed: int = 1) -> dict[str, np.ndarray]:
-    """The weights that the first devices start from, under the names that scikit-learn's network has for them."""
+    """What the devices start from, under the names that scikit-learn's network has for its weights."""
     random = np.random.default_rng(seed)
     model = {
         "coefs_.0": random.normal(0, 0.15, (64, 100)),
