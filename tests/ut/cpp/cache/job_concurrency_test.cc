@@ -61,7 +61,8 @@ class Concurrency : public StoreFixture {
   static constexpr std::uint64_t kStart = 150, kUpdate = 100;
 
   // Two Servers' stores, devices spread over all loops.
-  void RunDevices(Totals& totals) {
+  void RunDevices(
+      Totals& totals, const std::function<void()>& meanwhile = [] {}) {
     JobStoreOptions options = DefaultOptions();
     options.thresholds.start_fl_job = kStart;
     options.thresholds.update_model = kUpdate;
@@ -69,6 +70,7 @@ class Concurrency : public StoreFixture {
     store->SetRules(options.windows, options.thresholds, options.iterations);
     Open();
     const Node a = Register("a"), b = Register("b");
+    meanwhile();
     std::vector<std::future<void>> running;
     for (int i = 0; i < kDevices; ++i) {
       auto device =
@@ -106,16 +108,19 @@ TEST_F(Concurrency, ThresholdsAreExact) {
 TEST_F(Concurrency, BrokenConnectionsCountOnce) {
   const auto admin = MakeClient();
   std::atomic<bool> stop{false};
-  std::thread killer([&] {
-    while (!stop) {
-      Call(*admin, {"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"}, 1).value();
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-  });
+  std::thread killer;
   Totals totals;
-  RunDevices(totals);
+  RunDevices(totals, [&] {
+    killer = std::thread([&] {
+      while (!stop) {
+        Call(*admin, {"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"}, 1).value();
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      }
+    });
+  });
   stop = true;
   killer.join();
+  ASSERT_TRUE(Eventually([&] { return client->available(); }));
   ExpectExact(totals);
 }
 
