@@ -47,6 +47,24 @@ Task<Result<void>> JobStore::Unregister(Node node) {
   co_return KeepsMoving();
 }
 
+Task<Result<std::vector<JobStore::ListedServer>>> JobStore::LiveServers() {
+  std::vector<std::string> list_nodes{"HGETALL", impl_->keys.nodes};
+  const auto nodes = co_await impl_->redis.Command(std::move(list_nodes));
+  if (!nodes) co_return nodes.error();
+  std::vector<ListedServer> live;
+  for (std::size_t i = 0; i + 1 < nodes->array.size(); i += 2) {
+    if (!nodes->array[i + 1].text.starts_with("SERVER ")) continue;
+    ListedServer server;
+    server.id = nodes->array[i].text;
+    std::vector<std::string> ask_expiry{"PTTL", impl_->keys.Alive(server.id)};
+    const auto left = co_await impl_->redis.Command(std::move(ask_expiry));
+    if (!left) co_return left.error();
+    server.heartbeat_left_ms = left->integer;
+    if (server.heartbeat_left_ms > 0) live.push_back(std::move(server));
+  }
+  co_return live;
+}
+
 Task<Result<Node>> JobStore::Heartbeat(Node node, IterationKey current) {
   const Impl::Context context = impl_->ContextOf(current);
   const IterationKeys& rows = *context.keys;

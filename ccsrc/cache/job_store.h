@@ -186,6 +186,12 @@ class JobStore {
   // Enters the node with a fresh epoch. `Unregister` removes it at once.
   Task<Result<Node>> Register(std::string node_id, std::string tcp_address);
   Task<Result<void>> Unregister(Node node);
+  struct ListedServer {
+    std::string id;
+    std::int64_t heartbeat_left_ms = 0;  // until it counts as dead unless it is renewed
+  };
+  // The Servers whose heartbeat has not run out.
+  Task<Result<std::vector<ListedServer>>> LiveServers();
   // Renews the node and the expiry of the job's rows, removes nodes without a heartbeat and gives the leases
   // of dead nodes back. If this node was removed itself it is entered again with a new epoch, which the
   // answer holds. A node removes others only when it was there itself for a whole expiry: after an outage of

@@ -45,6 +45,35 @@ Task<Result<void>> Job::AgreeOnModel(const model::Layout& layout) {
   co_return CompareModelDescription(layout, *published);
 }
 
+Task<Result<void>> Job::AwaitAlone() {
+  // A heartbeat that was renewed between two looks has lost less time than has passed.
+  constexpr std::chrono::milliseconds kLook(1200);
+  constexpr std::int64_t kSlackMs = 400;
+  std::map<std::string, std::int64_t> before;
+  while (true) {
+    const auto live = co_await store_.LiveServers();
+    if (!live) co_return live.error();
+    if (live->empty()) co_return Result<void>();
+    std::map<std::string, std::int64_t> now;
+    for (const cache::JobStore::ListedServer& server : *live) {
+      now[server.id] = server.heartbeat_left_ms;
+      const auto known = before.find(server.id);
+      if (known != before.end() && server.heartbeat_left_ms > known->second - kLook.count() + kSlackMs) {
+        co_return Error{Errc::kDisagreement,
+                        "Server " + server.id + " of fl job " + options_.fl_name +
+                            " is alive, and several Servers for one job are not available "
+                            "in this version. Stop it first, or choose another fl_name"};
+      }
+    }
+    MSFL_LOG(kWarning,
+             "waiting for the heartbeat of a Server that is gone to run out: node=" << live->front().id);
+    before = std::move(now);
+    const SteadyClock::time_point next = SteadyClock::now() + kLook;
+    while (SteadyClock::now() < next && !stop_requested_) co_await wakeup_.Wait(next);
+    if (stop_requested_) co_return Error{Errc::kStopping, "stopped while it was starting"};
+  }
+}
+
 void Job::SetStartModel(std::shared_ptr<const model::Model> model) {
   history_.Restart(status_.current.number - 1, std::move(model));
 }

@@ -63,6 +63,9 @@ class Job {
   // the job.
   Task<Result<void>> Open(std::uint64_t first_iteration);
   Task<Result<void>> AgreeOnModel(const model::Layout& layout);
+  // Servers of one job can't combine their sums yet: waits until a dead one's heartbeat has run out, and
+  // refuses (Errc::kDisagreement) beside a living one.
+  Task<Result<void>> AwaitAlone();
   void SetStartModel(std::shared_ptr<const model::Model> model);
   Task<Result<void>> Join(std::string node_id, std::string tcp_address);
 

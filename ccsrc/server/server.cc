@@ -131,6 +131,7 @@ Result<void> Server::OpenJob(const std::vector<StartFeature>& features, std::uin
                                           display + ": " + opened.error().text};
   }
   instance_name_ = job_->instance_name();
+  if (const Result<void> alone = OnControlLoop(job_->AwaitAlone()); !alone) return alone;
 
   std::vector<model::Feature> declared;
   for (const StartFeature& start : features) declared.push_back(start.feature);

@@ -148,6 +148,13 @@ TEST_F(IterationEndTest, WhoAsksWhileTheFilesAreWrittenWaitsForTheNextIteration)
   }
 }
 
+TEST_F(IterationEndTest, ASecondServerIsRefusedWhileTheFirstOneLives) {
+  Start();
+  const Result<void> alone = OnControl(job_->AwaitAlone());
+  ASSERT_FALSE(alone);
+  EXPECT_NE(alone.error().text.find("several Servers for one job are not available"), std::string::npos);
+}
+
 TEST_F(IterationEndTest, AStoppingServerSaysSafemode) {
   Start();
   job_->RequestStop();
