@@ -79,8 +79,9 @@ cpp_tests() {  # name, folder, arguments of cmake
   local name=$1 tree=$2
   shift 2
   # Configured anew only for other arguments; Ninja itself sees to changed CMake files.
+  set -- -DMSFL_BUILD_TESTS=ON "$@"
   if [ ! -f "$tree/build.ninja" ] || [ "$(cat "$tree/.arguments" 2>/dev/null)" != "$*" ]; then
-    cmake -S . -B "$tree" -G Ninja -DMSFL_BUILD_TESTS=ON "$@" || return 1
+    cmake -S . -B "$tree" -G Ninja "$@" || return 1
     echo "$*" >"$tree/.arguments"
   fi
   cmake --build "$tree" --parallel "$(bash scripts/build_jobs.sh)" || return 1
