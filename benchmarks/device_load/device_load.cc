@@ -117,6 +117,21 @@ class Load {
     Print(std::chrono::duration<double>(Clock::now() - began).count());
   }
 
+  // Unexpected answers by cause, as a JSON object.
+  std::string Errors() const {
+    std::ostringstream out;
+    out << '{';
+    const char* separator = "";
+    for (const auto& [cause, count] : errors_) {
+      out << separator << '"';
+      for (const char letter : cause) out << (letter == '"' || letter == '\\' ? '\'' : letter);
+      out << "\": " << count;
+      separator = ", ";
+    }
+    out << '}';
+    return out.str();
+  }
+
  private:
   struct Totals {
     double cpu_s = 0, wall_s = 0;
@@ -228,15 +243,7 @@ class Load {
       out << separator << switched;
       separator = ", ";
     }
-    out << "], \"errors\": {";
-    separator = "";
-    for (const auto& [cause, count] : errors_) {
-      out << separator << '"';
-      for (const char letter : cause) out << (letter == '"' || letter == '\\' ? '\'' : letter);
-      out << "\": " << count;
-      separator = ", ";
-    }
-    out << "}}";
+    out << "], \"errors\": " << Errors() << '}';
     std::puts(out.str().c_str());
   }
 
@@ -259,7 +266,12 @@ class Load {
 int main(int argc, char** argv) {
   try {
     const auto arguments = msfl::device_load::ParseArguments(argc, argv);
-    msfl::device_load::Load(arguments).Run();
+    msfl::device_load::Load load(arguments);
+    try {
+      load.Run();
+    } catch (const std::exception& error) {
+      throw std::runtime_error(error.what() + std::string("; unexpected answers so far: ") + load.Errors());
+    }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "device_load: %s\n", error.what());
     return 1;

@@ -13,6 +13,7 @@ namespace {
 // Large enough that a lock costs nothing beside the adding (some 10 us), small enough that a block (256 KB of
 // sums) stays in the second-level cache and that waiting for one is short.
 constexpr std::size_t kBlockElements = 32 * 1024;
+constexpr std::size_t kStepBlocks = 32;  // 4 MB of an upload
 
 }  // namespace
 
@@ -42,22 +43,35 @@ RunningSum::RunningSum(std::shared_ptr<const Layout> layout, BufferPool& pool) :
 
 RunningSum::~RunningSum() = default;
 
-void RunningSum::Add(std::span<const Contribution> upload, std::uint64_t data_size) {
-  const std::vector<Feature>& features = layout_->features();
-  std::vector<const float*> values_of_feature(features.size(), nullptr);
+RunningSum::Addition::Addition(RunningSum& sum, std::span<const Contribution> upload, std::uint64_t data_size)
+    : sum_(sum), values_of_feature_(sum.layout_->features().size(), nullptr) {
+  const std::vector<Feature>& features = sum.layout_->features();
   for (const Contribution& contribution : upload) {
     if (!features[contribution.feature].require_aggr) continue;
-    const float*& values = values_of_feature[contribution.feature];
-    if (values == nullptr) data_sizes_[contribution.feature].fetch_add(data_size, std::memory_order_relaxed);
+    const float*& values = values_of_feature_[contribution.feature];
+    if (values == nullptr) {
+      sum.data_sizes_[contribution.feature].fetch_add(data_size, std::memory_order_relaxed);
+    }
     values = contribution.values;
   }
-  uploads_.fetch_add(1, std::memory_order_relaxed);
-  if (block_count_ == 0) return;
-  // Multiples of the golden ratio: any number of concurrent callers is spread over the blocks.
-  const std::uint64_t turn = next_start_.fetch_add(0x9E3779B97F4A7C15U, std::memory_order_relaxed);
-  const std::size_t start = (turn >> 32U) % block_count_;
-  for (std::size_t block = start; block < block_count_; ++block) AddToBlock(block, values_of_feature);
-  for (std::size_t block = 0; block < start; ++block) AddToBlock(block, values_of_feature);
+  // Multiples of the golden ratio: any number of concurrent additions is spread over the blocks.
+  const std::uint64_t turn = sum.next_start_.fetch_add(0x9E3779B97F4A7C15U, std::memory_order_relaxed);
+  if (sum.block_count_ > 0) start_ = (turn >> 32U) % sum.block_count_;
+}
+
+bool RunningSum::Addition::Step() {
+  const std::size_t blocks = sum_.block_count_;
+  const std::size_t end = std::min(done_ + kStepBlocks, blocks);
+  for (; done_ < end; ++done_) sum_.AddToBlock((start_ + done_) % blocks, values_of_feature_);
+  if (done_ < blocks) return false;
+  sum_.uploads_.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
+void RunningSum::Add(std::span<const Contribution> upload, std::uint64_t data_size) {
+  Addition addition(*this, upload, data_size);
+  while (!addition.Step()) {
+  }
 }
 
 void RunningSum::AddToBlock(std::size_t block_index, const std::vector<const float*>& values_of_feature) {

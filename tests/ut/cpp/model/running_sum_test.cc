@@ -258,6 +258,27 @@ TEST_F(RunningSumTest, PrecisionBoundWithAdversarialValues) {
   }
 }
 
+TEST_F(RunningSumTest, AdditionsThatTakeTurns) {
+  SetLayout({Declare("a", {3'000'000}), Declare("b", {500'000}), Declare("c", {7})});
+  DirtyPool();
+  RunningSum sum(layout_, *pool_);
+  const std::vector<float> ones(3'000'000, 1.0F);
+  const std::vector<Contribution> whole{{0, ones.data()}, {1, ones.data()}, {2, ones.data()}};
+  const std::vector<Contribution> part{{1, ones.data()}};
+  RunningSum::Addition first(sum, whole, 2), second(sum, part, 3), third(sum, whole, 4);
+  int steps = 0;
+  for (bool end1 = false, end2 = false, end3 = false; !end1 || !end2 || !end3; ++steps) {
+    if (!end1) end1 = first.Step();
+    if (!end2) end2 = second.Step();
+    if (!end3) end3 = third.Step();
+  }
+  EXPECT_GT(steps, 1);
+  EXPECT_EQ(sum.uploads(), 3U);
+  EXPECT_EQ(Result(sum, 0), std::vector<float>(3'000'000, 2.0F / 6));
+  EXPECT_EQ(Result(sum, 1), std::vector<float>(500'000, 3.0F / 9));
+  EXPECT_EQ(Result(sum, 2), std::vector<float>(7, 2.0F / 6));
+}
+
 TEST_F(RunningSumTest, ThousandsOfTinyFeatures) {
   std::vector<Feature> features;
   for (int i = 0; i < 50000; ++i) features.push_back(Declare("f" + std::to_string(i), {}, i % 7 != 0));
