@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ class FeatureItem:
     """A parameter of the model.
 
     Args:
-        feature_name: name of the parameter. data: float32 ndarray of any shape with at least one element;
-        ``()`` is a scalar. Kept as it is if it is
+        feature_name: name of the parameter.
+        data: float32 ndarray of any shape with at least one element; ``()`` is a scalar. Kept as it is if it is
             C-contiguous, else copied to C order, a Fortran-ordered array as well.
         require_aggr: whether the parameter is aggregated. If not, it keeps its first value for ever.
 
@@ -75,7 +76,7 @@ class FeatureMap:
         return self._feature_map
 
 
-def feature_map_of(values: dict[str, Any]) -> FeatureMap:
+def feature_map_of(values: Mapping[str, Any]) -> FeatureMap:
     """A map of arrays by name, all of them aggregated.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 
 from mindspore_federated import log
 from mindspore_federated.checkpoint import RecoveryStore
@@ -29,11 +30,12 @@ class FLServerJob:
     its own.
 
     Args:
-        yaml_config: path of the configuration, read and checked here. http_server_address: where devices
-        are served: ``ip:port``, ``name:port``, ``[ipv6]:port``, ``0.0.0.0:port``. tcp_server_ip: address or
-        name at which peers reach this Server; the port is chosen by the system. checkpoint_dir: folder of
-        recovery checkpoints; made when the first one is written. ssl_config: passwords of the certificates,
-        if TLS is on.
+        yaml_config: path of the configuration, read and checked here.
+        http_server_address: where devices are served: ``ip:port``, ``name:port``, ``[ipv6]:port``,
+            ``0.0.0.0:port``.
+        tcp_server_ip: address or name at which peers reach this Server; the port is chosen by the system.
+        checkpoint_dir: folder of recovery checkpoints; made when the first one is written.
+        ssl_config: passwords of the certificates, if TLS is on.
 
     Raises:
         RuntimeError: an argument is of the wrong type or empty, or the configuration is wrong
@@ -64,7 +66,7 @@ class FLServerJob:
 
     def run(
         self,
-        feature_map: dict[str, object] | FeatureMap | str | None = None,
+        feature_map: Mapping[str, object] | FeatureMap | str | None = None,
         callback: Callback | None = None,
     ) -> None:
         """Serves until SIGTERM or SIGINT (handled if this is the main thread), or until the job is stopped.

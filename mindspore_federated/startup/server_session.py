@@ -2,9 +2,9 @@
 
 Three threads of ours, so that neither a slow hook nor a slow disk holds up the cluster or the end:
 
-- the caller's starts the Server, runs the hooks, and waits; - *events* drains the core's queue: log lines,
-and iterations that ended, whose files it writes before it lets the
-  core serve the new model;
+- the caller's starts the Server, runs the hooks, and waits;
+- *events* drains the core's queue: log lines, and iterations that ended, whose files it writes before it
+  lets the core serve the new model;
 - *stop* appears when the end begins, from whatever cause.
 """
 

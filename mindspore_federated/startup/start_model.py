@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,10 +19,9 @@ def start_model(argument: object, store: RecoveryStore) -> Features:
 
     Args:
         argument: dict of float32 arrays, `FeatureMap`, path of a ``.ckpt`` or ``.mindir`` file, or None if
-        there is
-            a recovery file.
+            there is a recovery file.
         store: its newest readable file takes precedence; require_aggr comes from `argument` by name, else
-        True.
+            True.
 
     Raises:
         RuntimeError: `argument` is none of these, or its file cannot be read.
@@ -47,7 +48,7 @@ def start_model(argument: object, store: RecoveryStore) -> Features:
 def _from_argument(argument: object) -> FeatureMap:
     if isinstance(argument, FeatureMap):
         return argument
-    if isinstance(argument, dict):
+    if isinstance(argument, Mapping):
         return feature_map_of(argument)
     if not isinstance(argument, str):
         raise RuntimeError(
