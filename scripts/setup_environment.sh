@@ -54,9 +54,9 @@ can_install() {
 }
 
 apt() {
-  # dpkg needs the sbin folders; --no-remove so that nothing of the user's gives way to us.
+  # dpkg needs the sbin folders. A daemon that a package starts must not inherit our callers' locks.
   ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" \
-    apt-get -y -qq -o DPkg::Lock::Timeout=300 "$@" >&2
+    apt-get -y -qq -o DPkg::Lock::Timeout=300 "$@" >&2 7>&- 8>&- 9>&-
 }
 
 # Installs the packages that are missing; answers 1 after naming them if that is not possible.
@@ -71,6 +71,7 @@ install_packages() {
     return 1
   fi
   say "Installing system packages: ${missing[*]}"
+  # --no-remove: nothing of the user's gives way to us.
   apt install --no-install-recommends --no-remove "${missing[@]}" 2>/dev/null && return 0
   if apt update && apt install --no-install-recommends --no-remove "${missing[@]}"; then return 0; fi
   say "apt could not install: ${missing[*]}"
@@ -110,9 +111,14 @@ find_python() {
 
 stamped() { [ "$(cat "$venv/$1.stamp" 2>/dev/null)" = "$2" ]; }
 
-# An environment of another Python, or of one that is gone, or moved with its checkout, is made anew.
+# An environment of another Python, or of one that is gone, or moved with its checkout, is made anew; one that the
+# user made is taken if it will do.
 make_venv() {
   local python identity
+  if [ -x "$venv/bin/python" ] && [ ! -e "$venv/python.stamp" ] && usable_python "$venv/bin/python" >/dev/null &&
+    "$venv/bin/python" -c 'import sys, pip; sys.exit(sys.prefix != sys.argv[1])' "$venv" 2>/dev/null; then
+    printf '%s' "$venv $(identify "$venv/bin/python")" >"$venv/python.stamp"
+  fi
   if [ -x "$venv/bin/python" ] && [ -z "${MSFL_PYTHON:-}" ] && stamped python "$venv $(identify "$venv/bin/python")"; then
     return 0
   fi
@@ -183,6 +189,10 @@ TEXT
 
 build_packages=(g++ cmake ninja-build libboost1.81-dev libhiredis-dev flatbuffers-compiler libflatbuffers-dev libssl-dev)
 test_packages=(libgtest-dev clang-16 libclang-rt-16-dev clang-format-16)
+
+mkdir -p "$root/build"
+exec 7>"$root/build/.setup.lock"
+flock 7
 
 case ${1:-} in
   build)
