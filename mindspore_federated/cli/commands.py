@@ -44,10 +44,15 @@ def state(address: str = typer.Option("127.0.0.1:11202", help="ip:port of the Sc
     except urllib.error.HTTPError as error:
         with error:
             text = error.read(_ANSWER_LIMIT).decode(errors="replace")
-        err.print(f"{address} answered {error.code}: {text}", markup=False, highlight=False)
+        err.print(f"{address} answered {error.code}: {text}", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
     except (OSError, ValueError) as error:
-        err.print(f"No answer from the Scheduler at {address}: {error}", markup=False, highlight=False)
+        err.print(
+            f"No answer from the Scheduler at {address}: {error}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
         raise typer.Exit(1) from error
     out.print_json(json.dumps(answer))
 
