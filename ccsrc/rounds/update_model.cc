@@ -3,6 +3,7 @@
 // verify -> reserve a place (one script) -> add into the running sum -> commit (one script) -> answer. A
 // place is reserved before the sum is touched, so the sum holds nothing that isn't counted; it is counted
 // after the sum, so when the last one is counted the sum is complete.
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 
@@ -76,6 +77,15 @@ Task<> Pause(std::chrono::milliseconds time) {
   co_await timer.async_wait(kAwait);
 }
 
+// In steps: between them the loop serves its other connections.
+Task<> Add(model::RunningSum& sum, std::span<const model::Contribution> upload, std::uint64_t data_size) {
+  model::RunningSum::Addition addition(sum, upload, data_size);
+  while (!addition.Step()) {
+    const Executor executor = co_await asio::this_coro::executor;
+    co_await asio::post(executor, kAwait);
+  }
+}
+
 // The sum holds the update already, so the count is asked for until the cache answers: an update that is
 // summed but not counted would stay in the model of an iteration that goes on without it.
 Task<Result<cache::CommitAnswer>> Commit(RoundContext& context, const cache::IterationKey& key,
@@ -142,7 +152,7 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   if (reserved->first && reserved->deadline_in_ms) context.job.NoteDeadline(*reserved->deadline_in_ms);
 
   // All that the end of the iteration reads stands before the count that may bring it about.
-  iteration.sum.Add(content.contributions, reserved->data_size);
+  co_await Add(iteration.sum, content.contributions, reserved->data_size);
   iteration.AddMetrics(message->upload_loss(), reserved->data_size, message->upload_accuracy(),
                        reserved->eval_data_size);
   NoteParticipation(context.options, iteration, reserved->now_ms - reserved->joined_ms);

@@ -14,8 +14,8 @@ class FeatureItem:
 
     Args:
         feature_name: name of the parameter.
-        data: float32 ndarray of any shape with at least one element; ``()`` is a scalar. Kept as it is if it is
-            C-contiguous, else copied to C order, a Fortran-ordered array as well.
+        data: float32 ndarray of any shape with at least one element; ``()`` is a scalar. Kept as it is if it
+            is C-contiguous, else copied to C order, a Fortran-ordered array as well.
         require_aggr: whether the parameter is aggregated. If not, it keeps its first value for ever.
 
     Raises:
