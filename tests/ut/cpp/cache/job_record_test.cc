@@ -1,3 +1,5 @@
+#include "cache/job_keys.h"
+#include "cache/job_scripts.h"
 #include "cache/store_fixture.h"
 
 namespace msfl::cache {
@@ -231,6 +233,39 @@ TEST_F(Record, RecreateKeepsWhatIsOver) {
   Call({"SET", Key("instance"), "i_2"}).value();
   Call({"HSET", Key("i_2:status"), "iteration", "6", "state", "0"}).value();
   EXPECT_EQ(Wait(store->Recreate(StatusAt(1), none, "description")).current, At(6, "i_2"));
+}
+
+// What JobStore sends carries a nonce of the call, so these are the same call sent again after a lost answer.
+TEST_F(Record, CallsSentTwiceAnswerTheSame) {
+  const JobKeys job("lenet {1}");
+  const IterationKeys rows(job, At(1));
+  const auto send = [&](const Script& script, std::vector<std::string_view> keys,
+                        std::vector<std::string_view> arguments) {
+    const RedisValue once = Wait(client->Run(script, keys, arguments));
+    const RedisValue twice = Wait(client->Run(script, keys, arguments));
+    EXPECT_EQ(once.array.size(), twice.array.size()) << script.name();
+    for (std::size_t i = 0; i < std::min(once.array.size(), twice.array.size()); ++i) {
+      EXPECT_EQ(once.array[i].integer, twice.array[i].integer) << script.name() << " " << i;
+      EXPECT_EQ(once.array[i].text, twice.array[i].text) << script.name() << " " << i;
+    }
+    return twice;
+  };
+  const std::vector<std::string_view> all{job.instance, rows.status, rows.round, rows.devices, rows.updates};
+  const RedisValue opened = send(Scripts().open, {job.instance, rows.status, rows.hyper},
+                                 {"i_1", "1", "0", "1", "", "nonce-1", "100000", "a", "1"});
+  EXPECT_EQ(opened.array.at(6).integer, 1);
+  const RedisValue advanced = send(Scripts().advance, all, {"i_1", "1", "1", "done", "nonce-2", "3"});
+  EXPECT_EQ(advanced.array.at(2).text, "2");
+  EXPECT_EQ(advanced.array.at(6).integer, 1);
+  Join("d1", "", true, 2);
+  SetDeadline("start_by", -1, 2);
+  const IterationKeys second(job, At(2));
+  const RedisValue expired =
+      send(Scripts().expire, {job.instance, second.status, second.round, second.devices, second.updates},
+           {"i_1", "2", "nonce-3", "3"});
+  EXPECT_EQ(expired.array.at(2).text, "3");
+  EXPECT_EQ(expired.array.at(6).integer, 1);
+  EXPECT_EQ(Observe(3).status.current, At(3));
 }
 
 TEST_F(Record, EventsOfAWholeIteration) {
