@@ -145,9 +145,7 @@ class Cluster:
             self.port = probe.getsockname()[1]
         config = folder / "job.yaml"
         config.write_text(self._yaml(redis_socket))
-        checkpoint_dir = folder / "checkpoints"
-        if self.checkpoints:
-            checkpoint_dir.mkdir()
+        checkpoint_dir = str(folder / "checkpoints") if self.checkpoints else ""
         features = [f"{name}={elements}" for name, elements in self.features.items()]
         script = str(Path(__file__).with_name("run_server.py"))
         command = [
@@ -161,6 +159,10 @@ class Cluster:
         self._processes.append(_Process(command, folder, "server"))
         self._processes[1].wait_for(self._listens, "the Server")
         return self
+
+    def checkpoints_written(self) -> int:
+        """Files in the checkpoint folder now; at most three are kept."""
+        return len(list(Path(self._folder.name).glob("checkpoints/*.ckpt"))) if self._folder else 0
 
     def __exit__(
         self,

@@ -1,6 +1,7 @@
 """Milliseconds from the last acknowledged updateModel to the end of a getModel of the new model, at 10 MB.
 
-Without checkpoints, and with one written at the end of each iteration (as when `checkpoint_dir` exists).
+Without checkpoints, and with one written and synchronised to the disk at the end of each iteration, which has
+to stand before the new model is served.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ def main() -> None:
             cluster.load(options, "update", DEVICES)
             for _ in range(options.runs):
                 loads.append(cluster.load(options, "update", DEVICES, DEVICES, 2 if options.quick else 10))
+            files = cluster.checkpoints_written()
         switches = [ms for load in loads for ms in load["switch_ms"]]
         cpu = [load["phases"]["switch"]["server_cpu_s"] / len(load["switch_ms"]) for load in loads]
         report(
@@ -30,6 +32,7 @@ def main() -> None:
             switch_ms=median([median(load["switch_ms"], 3) for load in loads], 2),
             worst_ms=round(max(switches), 2),
             server_cpu_ms=median([1e3 * seconds for seconds in cpu], 2),
+            checkpoint_files=files,
             errors=merge_errors(loads),
         )
 

@@ -1,15 +1,19 @@
 """One Server of a benchmark, in a process of its own.
 
 run_server.py CONFIG ADDRESS CHECKPOINT_DIR NAME=ELEMENTS...
+
+An empty CHECKPOINT_DIR: writes no recovery checkpoints, which is for measuring only; a job always has them.
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
 
 import numpy as np
 
 from mindspore_federated import FLServerJob
+from mindspore_federated.checkpoint.recovery import RecoveryStore
 
 
 def main() -> None:
@@ -18,6 +22,9 @@ def main() -> None:
     for feature in features:
         name, elements = feature.rsplit("=", 1)
         model[name] = np.linspace(-1, 1, int(elements), dtype=np.float32)
+    if not checkpoint_dir:
+        checkpoint_dir = tempfile.gettempdir() + "/msfl-bench-no-checkpoints"
+        RecoveryStore.save = lambda self, iteration, parameters: ""  # type: ignore[method-assign]
     job = FLServerJob(yaml_config=config, http_server_address=address, checkpoint_dir=checkpoint_dir)
     job.run(model)
 
