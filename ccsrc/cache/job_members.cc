@@ -1,4 +1,7 @@
 // JobStore: who is in the cluster.
+#include <algorithm>
+#include <sstream>
+
 #include "cache/job_store_impl.h"
 
 namespace msfl::cache {
@@ -47,22 +50,25 @@ Task<Result<void>> JobStore::Unregister(Node node) {
   co_return KeepsMoving();
 }
 
-Task<Result<std::vector<JobStore::ListedServer>>> JobStore::LiveServers() {
+Task<Result<std::vector<JobStore::ListedServer>>> JobStore::ListServers() {
   std::vector<std::string> list_nodes{"HGETALL", impl_->keys.nodes};
   const auto nodes = co_await impl_->redis.Command(std::move(list_nodes));
   if (!nodes) co_return nodes.error();
-  std::vector<ListedServer> live;
+  std::vector<ListedServer> servers;
   for (std::size_t i = 0; i + 1 < nodes->array.size(); i += 2) {
-    if (!nodes->array[i + 1].text.starts_with("SERVER ")) continue;
+    std::istringstream row(nodes->array[i + 1].text);
+    std::string role;
     ListedServer server;
-    server.id = nodes->array[i].text;
-    std::vector<std::string> ask_expiry{"PTTL", impl_->keys.Alive(server.id)};
+    server.node.id = nodes->array[i].text;
+    row >> role >> server.node.tcp_address >> server.node.epoch;
+    if (role != "SERVER") continue;
+    std::vector<std::string> ask_expiry{"PTTL", impl_->keys.Alive(server.node.id)};
     const auto left = co_await impl_->redis.Command(std::move(ask_expiry));
     if (!left) co_return left.error();
-    server.heartbeat_left_ms = left->integer;
-    if (server.heartbeat_left_ms > 0) live.push_back(std::move(server));
+    server.heartbeat_left_ms = std::max<std::int64_t>(left->integer, 0);
+    servers.push_back(std::move(server));
   }
-  co_return live;
+  co_return servers;
 }
 
 Task<Result<Node>> JobStore::Heartbeat(Node node, IterationKey current) {

@@ -187,11 +187,11 @@ class JobStore {
   Task<Result<Node>> Register(std::string node_id, std::string tcp_address);
   Task<Result<void>> Unregister(Node node);
   struct ListedServer {
-    std::string id;
-    std::int64_t heartbeat_left_ms = 0;  // until it counts as dead unless it is renewed
+    Node node;
+    std::int64_t heartbeat_left_ms = 0;  // until it counts as dead unless it is renewed; 0: dead
   };
-  // The Servers whose heartbeat has not run out.
-  Task<Result<std::vector<ListedServer>>> LiveServers();
+  // The Servers that have entered and not left, dead ones as well.
+  Task<Result<std::vector<ListedServer>>> ListServers();
   // Renews the node and the expiry of the job's rows, removes nodes without a heartbeat and gives the leases
   // of dead nodes back. If this node was removed itself it is entered again with a new epoch, which the
   // answer holds. A node removes others only when it was there itself for a whole expiry: after an outage of

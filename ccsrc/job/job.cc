@@ -50,28 +50,36 @@ Task<Result<void>> Job::AwaitAlone() {
   constexpr std::chrono::milliseconds kLook(1200);
   constexpr std::int64_t kSlackMs = 400;
   std::map<std::string, std::int64_t> before;
-  while (true) {
-    const auto live = co_await store_.LiveServers();
-    if (!live) co_return live.error();
-    if (live->empty()) co_return Result<void>();
+  while (!stop_requested_) {
+    const auto servers = co_await store_.ListServers();
+    if (!servers) co_return servers.error();
     std::map<std::string, std::int64_t> now;
-    for (const cache::JobStore::ListedServer& server : *live) {
-      now[server.id] = server.heartbeat_left_ms;
-      const auto known = before.find(server.id);
-      if (known != before.end() && server.heartbeat_left_ms > known->second - kLook.count() + kSlackMs) {
+    for (const cache::JobStore::ListedServer& server : *servers) {
+      const std::string& id = server.node.id;
+      if (server.heartbeat_left_ms == 0) {
+        MSFL_LOG(kWarning, "taking the place of a Server that is gone: node=" << id);
+        const cache::Node dead = server.node;
+        const Result<void> removed = co_await store_.Unregister(dead);
+        if (!removed) co_return removed.error();
+        continue;
+      }
+      now[id] = server.heartbeat_left_ms;
+      const auto known = before.find(id);
+      if (known != before.end() && now[id] > known->second - kLook.count() + kSlackMs) {
         co_return Error{Errc::kDisagreement,
-                        "Server " + server.id + " of fl job " + options_.fl_name +
+                        "Server " + id + " of fl job " + options_.fl_name +
                             " is alive, and several Servers for one job are not available "
                             "in this version. Stop it first, or choose another fl_name"};
       }
     }
+    if (now.empty()) co_return Result<void>();
     MSFL_LOG(kWarning,
-             "waiting for the heartbeat of a Server that is gone to run out: node=" << live->front().id);
+             "waiting for the heartbeat of a Server that is gone to run out: node=" << now.begin()->first);
     before = std::move(now);
     const SteadyClock::time_point next = SteadyClock::now() + kLook;
     while (SteadyClock::now() < next && !stop_requested_) co_await wakeup_.Wait(next);
-    if (stop_requested_) co_return Error{Errc::kStopping, "stopped while it was starting"};
   }
+  co_return Error{Errc::kStopping, "stopped while it was starting"};
 }
 
 void Job::SetStartModel(std::shared_ptr<const model::Model> model) {
