@@ -1,0 +1,44 @@
+// A Server that takes the place of one that died without a word.
+#include "rounds/round_fixture.h"
+
+namespace msfl::rounds {
+namespace {
+
+class TakeoverTest : public RoundTest {};
+
+TEST_F(TakeoverTest, ADeadServerIsRemovedAndItsIterationFails) {
+  Start();
+  EXPECT_EQ(StartJob("d1", 1)->retcode(), 200);
+  EXPECT_EQ(Update("d1", 1, AllWeights(1))->retcode(), 200);
+  const cache::Node dead = *job_->node();
+  // As after a kill: the row stays, the heartbeat runs out.
+  job_->RequestStop();
+  running_.wait();
+  cache::RedisOptions redis_options;
+  redis_options.address = *cache::RedisAddress::Parse(redis_.address());
+  ASSERT_TRUE(OnControl(client_->Command(
+      {"HSET", "ms_fl:{round test}:nodes", dead.id, "SERVER 127.0.0.1:1 " + std::to_string(dead.epoch)})));
+
+  job::Job successor(loops_, *store_, pool_, options_, [&](job::IterationEnded ended) {
+    EXPECT_EQ(ended.reason, job::ContributorLostReason(1));
+    EXPECT_FALSE(ended.valid);
+    successor.NoteRecorded(ended.key.number);
+  });
+  ASSERT_TRUE(OnControl(successor.Open(1)));
+  ASSERT_TRUE(OnControl(successor.AwaitAlone()));
+  const auto listed = OnControl(store_->ListServers());
+  ASSERT_TRUE(listed);
+  EXPECT_TRUE(listed->empty());
+  successor.SetStartModel(job_->history().Latest().model);
+  ASSERT_TRUE(OnControl(successor.Join("127.0.0.1:2::t::12345", "127.0.0.1:2")));
+  asio::co_spawn(loops_.loop(0), successor.Beat(), asio::detached);
+  auto running = asio::co_spawn(loops_.control(), successor.Run(), asio::use_future);
+  while (successor.gate().Look().switching || successor.gate().Look().iteration->number() != 2) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  successor.RequestStop();
+  running.wait();
+}
+
+}  // namespace
+}  // namespace msfl::rounds
