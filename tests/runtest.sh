@@ -54,6 +54,8 @@ mkdir -p "$results"
 export MSFL_RESULTS=$results
 # Speaks the reader's language nowhere: output is compared.
 export LC_ALL=C.UTF-8
+# Compiled once, used by every checkout that has the same source.
+export CCACHE_BASEDIR=$root
 unset PYTHONPATH PYTHONHOME GTEST_FILTER
 
 stage() {  # name, command...: runs it and notes a failure that left no test result behind

@@ -1,4 +1,5 @@
-// Time as the job sees it. Wall time only for what people and devices read; waiting is done on the steady clock.
+// Time as the job sees it. Wall time only for what people and devices read; waiting is done on the steady
+// clock.
 #pragma once
 
 #include <chrono>
@@ -11,7 +12,8 @@ using SteadyClock = std::chrono::steady_clock;
 
 // Milliseconds since the Unix epoch.
 inline std::int64_t WallMillis() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
 

@@ -10,7 +10,7 @@ namespace msfl {
 
 enum class Errc {
   kCacheUnavailable,  // the distributed cache can't be reached, or did not answer before the deadline
-  kCacheRefused,      // the distributed cache answered with an error of its own (wrong type, out of memory, ...)
+  kCacheRefused,      // the distributed cache answered with an error of its own (wrong type, no memory, ...)
   kInvalidArgument,   // a value given by the user can't be accepted; the text names it and what is allowed
   kDisagreement,      // this process and the job's record in the cache contradict each other
   kAddressInUse,      // a listening address is taken or can't be bound

@@ -1,5 +1,6 @@
-// Structured log: one line an event. The level comes from GLOG_v (0 debug, 1 info, 2 warning, 3 error; default 2).
-// Lines go to a sink; without one, to stderr. The Python layer installs a sink, so that a process has one log.
+// Structured log: one line an event. The level comes from GLOG_v (0 debug, 1 info, 2 warning, 3 error;
+// default 2). Lines go to a sink; without one, to stderr. The Python layer installs a sink, so that a process
+// has one log.
 #pragma once
 
 #include <functional>
@@ -26,11 +27,11 @@ void WriteLog(LogLevel level, const char* file, int line, std::string text);
 }  // namespace msfl
 
 // MSFL_LOG(kInfo, "iteration " << n << " is valid");
-#define MSFL_LOG(level_, stream_)                                                              \
-  do {                                                                                         \
-    if (::msfl::LogEnabled(::msfl::LogLevel::level_)) {                                        \
-      std::ostringstream msfl_log_;                                                            \
-      msfl_log_ << stream_;                                                                    \
+#define MSFL_LOG(level_, stream_)                                                                 \
+  do {                                                                                            \
+    if (::msfl::LogEnabled(::msfl::LogLevel::level_)) {                                           \
+      std::ostringstream msfl_log_;                                                               \
+      msfl_log_ << stream_;                                                                       \
       ::msfl::WriteLog(::msfl::LogLevel::level_, __FILE__, __LINE__, std::move(msfl_log_).str()); \
-    }                                                                                          \
+    }                                                                                             \
   } while (false)

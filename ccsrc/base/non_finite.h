@@ -1,4 +1,5 @@
-// Finds NaN and infinities while a message arrives, so that the numbers are read once, while they are in the cache.
+// Finds NaN and infinities while a message arrives, so that the numbers are read once, while they are in the
+// cache.
 //
 // The map works on 32-bit words at 4-byte offsets without knowing what they mean: a marked block *may* hold a
 // non-finite float32 (other data can look like one), an unmarked block holds none.

@@ -50,8 +50,8 @@ void RedisProcess::Start() {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that is killed leaves no server behind
     const int null = ::open("/dev/null", O_RDWR);
     ::dup2(null, 1);
-    ::execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", socket_path_.c_str(), "--save", "",
-             "--appendonly", "no", "--dir", folder_.c_str(), static_cast<char*>(nullptr));
+    ::execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", socket_path_.c_str(), "--save",
+             "", "--appendonly", "no", "--dir", folder_.c_str(), static_cast<char*>(nullptr));
     ::_exit(127);
   }
   for (int i = 0; i < 1000; ++i) {

@@ -16,9 +16,9 @@ class RedisProcess {
 
   const std::string& socket_path() const { return socket_path_; }
   std::string address() const { return "unix:" + socket_path_; }
-  void Kill();     // SIGKILL; the data is gone, since nothing is written to disk
-  void Start();    // again, empty, on the same socket
-  void Pause();    // SIGSTOP: connected, but silent
+  void Kill();   // SIGKILL; the data is gone, since nothing is written to disk
+  void Start();  // again, empty, on the same socket
+  void Pause();  // SIGSTOP: connected, but silent
   void Continue();
 
  private:
