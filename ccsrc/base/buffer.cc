@@ -44,6 +44,13 @@ SizeClass ClassOf(std::size_t size) {
   return {(power - 8) * 4 + quarters, (std::size_t{1} << power) + quarters * step};
 }
 
+// Of a class that ClassOf gives.
+std::size_t CapacityOf(std::size_t index) {
+  if (index == 0) return 256;
+  const std::size_t power = 8 + (index - 1) / 4, quarters = (index - 1) % 4 + 1;
+  return (std::size_t{1} << power) + quarters * (std::size_t{1} << (power - 2));
+}
+
 }  // namespace
 
 Buffer::Buffer(std::size_t size)
@@ -99,10 +106,11 @@ Buffer BufferPool::Take(std::size_t size) {
   Buffer buffer;
   {
     const std::lock_guard lock(mutex_);
-    auto& idle = idle_[index];
-    if (!idle.empty()) {
-      buffer.data_ = idle.back();  // the last one given back is the likeliest to be in the cache
-      idle.pop_back();
+    SizeClassIdle& idle = idle_[index];
+    if (!idle.buffers.empty()) {
+      buffer.data_ = idle.buffers.back();  // the last one given back is the likeliest to be in the cache
+      idle.buffers.pop_back();
+      idle.fewest = std::min(idle.fewest, idle.buffers.size());
       idle_bytes_ -= capacity;
     }
   }
@@ -117,7 +125,7 @@ void BufferPool::Return(std::uint8_t* data, std::size_t capacity) noexcept {
   try {
     const std::lock_guard lock(mutex_);
     if (idle_bytes_ + capacity <= max_idle_bytes_) {
-      idle_[ClassOf(capacity).index].push_back(data);
+      idle_[ClassOf(capacity).index].buffers.push_back(data);
       idle_bytes_ += capacity;
       return;
     }
@@ -128,15 +136,24 @@ void BufferPool::Return(std::uint8_t* data, std::size_t capacity) noexcept {
 }
 
 void BufferPool::Trim() {
-  std::array<std::vector<std::uint8_t*>, kClasses> idle;
+  TrimUnused();
+  TrimUnused();  // now nothing has been used since the last call
+}
+
+void BufferPool::TrimUnused() {
+  std::vector<std::uint8_t*> unused;
   {
     const std::lock_guard lock(mutex_);
-    idle.swap(idle_);
-    idle_bytes_ = 0;
+    for (std::size_t index = 0; index < kClasses; ++index) {
+      SizeClassIdle& idle = idle_[index];
+      const auto end = idle.buffers.begin() + static_cast<std::ptrdiff_t>(idle.fewest);
+      unused.insert(unused.end(), idle.buffers.begin(), end);
+      idle.buffers.erase(idle.buffers.begin(), end);
+      idle_bytes_ -= idle.fewest * CapacityOf(index);
+      idle.fewest = idle.buffers.size();
+    }
   }
-  for (const auto& buffers : idle) {
-    for (std::uint8_t* data : buffers) std::free(data);
-  }
+  for (std::uint8_t* data : unused) std::free(data);
 }
 
 std::size_t BufferPool::idle_bytes() const {

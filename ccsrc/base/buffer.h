@@ -52,6 +52,9 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   Buffer Take(std::size_t size);
   // Gives idle memory back to the system.
   void Trim();
+  // Gives back what has lain idle ever since the last call: called at intervals, it lets the pool follow the
+  // load without giving up in one iteration what the next one needs again.
+  void TrimUnused();
   std::size_t idle_bytes() const;
 
  private:
@@ -63,7 +66,11 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   mutable std::mutex mutex_;
   std::size_t idle_bytes_ = 0;
   static constexpr std::size_t kClasses = 256;
-  std::array<std::vector<std::uint8_t*>, kClasses> idle_;  // by size class
+  struct SizeClassIdle {
+    std::vector<std::uint8_t*> buffers;  // used from the back
+    std::size_t fewest = 0;  // since the last TrimUnused: that many at the front were never needed
+  };
+  std::array<SizeClassIdle, kClasses> idle_;
 };
 
 }  // namespace msfl

@@ -1,8 +1,12 @@
 #include "server/server.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_future.hpp>
 #include <cmath>
 #include <cstring>
@@ -18,12 +22,31 @@ namespace {
 
 // What an upload may hold besides the weights: names, signatures, certificates, evaluation items.
 constexpr std::size_t kUploadOverhead = 1 << 20;
-constexpr std::size_t kPooledBytes = std::size_t{1} << 30;
+// How long memory of large bodies is kept for the next ones.
+constexpr std::chrono::seconds kPoolInterval(15);
 constexpr std::chrono::milliseconds kStopGrace(5000);
 
 std::size_t LoopCount(const ServerOptions& options) {
   if (options.io_threads != 0) return options.io_threads;
   return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
+}
+
+// Bodies of one iteration come again in the next: memory that was needed at once is kept, up to a quarter of
+// the machine's.
+std::size_t PooledBytes() {
+  const long pages = ::sysconf(_SC_PHYS_PAGES), page_bytes = ::sysconf(_SC_PAGESIZE);
+  if (pages <= 0 || page_bytes <= 0) return std::size_t{1} << 30;
+  return static_cast<std::size_t>(pages) / 4 * static_cast<std::size_t>(page_bytes);
+}
+
+Task<> TrimAtIntervals(std::shared_ptr<BufferPool> pool) {
+  const Executor executor = co_await asio::this_coro::executor;
+  asio::basic_waitable_timer<SteadyClock, asio::wait_traits<SteadyClock>, Executor> timer(executor);
+  while (true) {
+    timer.expires_after(kPoolInterval);
+    co_await timer.async_wait(kAwait);
+    pool->TrimUnused();
+  }
 }
 
 cache::JobStoreOptions StoreOptions(const ServerOptions& options) {
@@ -47,7 +70,7 @@ Server::Server(ServerOptions options, job::OnIterationEnded on_iteration_ended,
     : options_(std::move(options)),
       on_iteration_ended_(std::move(on_iteration_ended)),
       on_stopped_(std::move(on_stopped)),
-      pool_(BufferPool::Create(kPooledBytes)),
+      pool_(BufferPool::Create(PooledBytes())),
       loops_(LoopCount(options_)) {}
 
 Server::~Server() { Stop(); }
@@ -72,6 +95,7 @@ Result<void> Server::Start(const std::vector<StartFeature>& features, std::uint6
                  "Failed to register server " + node_id_ + " to distributed cache: " + joined.error().text};
   }
   asio::co_spawn(loops_.loop(0), job_->Beat(), asio::detached);
+  asio::co_spawn(loops_.control(), TrimAtIntervals(pool_), asio::detached);  // ends with the loop
   running_ = asio::co_spawn(
       loops_.control(),
       [this]() -> Task<> {

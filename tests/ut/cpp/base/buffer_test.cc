@@ -95,6 +95,33 @@ TEST(BufferPool, KeepsNoMoreThanItMay) {
   EXPECT_EQ(pool->idle_bytes(), 0U);
 }
 
+TEST(BufferPool, GivesBackWhatWasNotUsedForAWholeInterval) {
+  const auto pool = BufferPool::Create(64 * kMegabyte);
+  {
+    const Buffer first = pool->Take(kMegabyte), second = pool->Take(kMegabyte);
+    const Buffer other = pool->Take(3 * kMegabyte);
+  }
+  pool->TrimUnused();  // the interval begins
+  EXPECT_EQ(pool->idle_bytes(), 5 * kMegabyte);
+  { const Buffer again = pool->Take(kMegabyte); }
+  pool->TrimUnused();
+  EXPECT_EQ(pool->idle_bytes(), kMegabyte);
+  pool->TrimUnused();
+  EXPECT_EQ(pool->idle_bytes(), 0U);
+}
+
+TEST(BufferPool, CountsTheIdleBytesOfEverySize) {
+  const auto pool = BufferPool::Create(64 * kMegabyte);
+  for (std::size_t size = 1; size < 2 * kMegabyte; size = size * 5 / 4 + 1) {
+    {
+      const Buffer buffer = pool->Take(size);
+    }
+    EXPECT_GE(pool->idle_bytes(), size);
+    pool->Trim();
+    EXPECT_EQ(pool->idle_bytes(), 0U) << size;
+  }
+}
+
 TEST(BufferPool, MayEndBeforeItsBuffers) {
   auto pool = BufferPool::Create(kMegabyte);
   Buffer buffer = pool->Take(1000);
