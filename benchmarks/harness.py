@@ -123,6 +123,14 @@ class Cluster:
     _processes: list[_Process] = field(default_factory=list, init=False)
 
     def __enter__(self) -> Cluster:
+        try:
+            self._start()
+        except BaseException:  # sys.exit and Ctrl-C too: nothing may stay behind
+            self._end()
+            raise
+        return self
+
+    def _start(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="msfl-bench-")
         folder = Path(self._folder.name)
         redis_socket = folder / "redis.sock"
@@ -158,7 +166,6 @@ class Cluster:
         ]
         self._processes.append(_Process(command, folder, "server"))
         self._processes[1].wait_for(self._listens, "the Server")
-        return self
 
     def checkpoints_written(self) -> int:
         """Files in the checkpoint folder now; at most three are kept."""
@@ -170,6 +177,9 @@ class Cluster:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         for process in reversed(self._processes):
             process.end()
         if self._folder is not None:
