@@ -42,25 +42,25 @@ def program_totals(path: Path) -> tuple[int, int]:
 
 def main() -> int:
     folder = Path(sys.argv[1])
-    rows: list[tuple[str, int, int]] = []
+    rows: dict[str, tuple[int, int]] = {}
     checks = folder / "checks.txt"
     if checks.is_file():
         verdicts = [line.split()[0] for line in checks.read_text().splitlines()]
-        rows.append(("checks", verdicts.count("pass"), verdicts.count("fail")))
+        rows["checks"] = verdicts.count("pass"), verdicts.count("fail")
     for path in sorted(folder.glob("*/programs.xml")):
-        rows.append((path.parent.name, *program_totals(path)))
+        rows[path.parent.name] = program_totals(path)
     if (folder / "python.xml").is_file():
-        rows.append(("python", *suite_totals(folder / "python.xml")))
+        rows["python"] = suite_totals(folder / "python.xml")
 
     stages = folder / "stages.txt"
     broken = [line.split()[1] for line in stages.read_text().splitlines()] if stages.is_file() else []
     for name in broken:  # did not compile, or ended before its first test
-        if not any(row[0] == name and row[2] for row in rows):
-            rows.append((name, 0, 1))
+        passed, failed = rows.get(name, (0, 0))
+        rows[name] = passed, max(failed, 1)
 
-    for name, passed, failed in rows:
+    for name, (passed, failed) in rows.items():
         print(f"{name:8} {passed:5} passed {failed:3} failed")
-    total = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    total = sum(passed for passed, _ in rows.values()), sum(failed for _, failed in rows.values())
     print(f"{total[0]} passed, {total[1]} failed")
     return 0 if total[0] and not total[1] else 1
 
