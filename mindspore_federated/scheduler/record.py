@@ -98,7 +98,7 @@ class JobRecord:
 
     def __init__(self, fl_name: str, cache_address: str) -> None:
         self._fl_name = fl_name
-        # A Redis Cluster keeps what shares the braces on one node; those of the name itself are written otherwise.
+        # A Redis Cluster keeps what shares the braces on one node; the name's own are escaped.
         escaped = fl_name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
         self._prefix = f"ms_fl:{{{escaped}}}:"
         pool = BlockingConnectionPool.from_url(
