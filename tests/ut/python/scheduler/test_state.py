@@ -41,6 +41,13 @@ def test_job_is_the_schedulers_own(redis_server, job, start_scheduler):
     assert reply.body == '{"code":"1","error_message":"Cannot find cluster info for other"}'
 
 
+def test_name_with_the_characters_of_a_hash_tag(redis_server, start_scheduler):
+    with redis_server.client() as client:
+        client.set("ms_fl:{a%7Bb%7D%25}:instance", "i_1")
+        client.hset("ms_fl:{a%7Bb%7D%25}:i_1:status", "state", 0)
+    assert start_scheduler(redis_server.address, fl_name="a{b}%").request("/state").body == READY
+
+
 def test_nodes_servers_first_each_sorted_dead_ones_hidden(job, scheduler):
     add_node(job, "worker_fl_2022-10-09-15:23:30.120.400::54321", "WORKER  3")
     add_node(job, "127.0.0.1:40232::t::2", "SERVER 127.0.0.1:40232 2")
