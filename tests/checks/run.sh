@@ -26,7 +26,7 @@ files() {
   if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
     git ls-files -z --cached --others --exclude-standard -- "$@"
   else
-    find . \( -name build -o -name .venv \) -prune -o -type f -print0
+    find . \( -name build -o -name .venv -o -name .git -o -name '*.egg-info' -o -name '.*_cache' \) -prune -o -type f -print0
   fi
 }
 
