@@ -11,10 +11,11 @@ Task<Phase> Phases::Aggregate(Job& job) {
   std::shared_ptr<const model::Model> average;
   // Updates that other Servers hold can't be combined yet; FLServerJob refuses to start beside a living
   // Server.
-  if (job.iteration().sum.uploads() >= expected) {
+  // One more than were counted: its lease was given away, and it may be half added.
+  if (job.iteration().sum.uploads() == expected) {
     average = job.iteration().sum.Average(*job.iteration().start_model(), *job.pool_);
   } else {
-    MSFL_LOG(kError, "updates counted for this iteration are not in this Server's sum: iteration="
+    MSFL_LOG(kError, "this Server's sum holds other updates than were counted: iteration="
                          << job.iteration().number() << " here=" << job.iteration().sum.uploads()
                          << " expected=" << expected);
   }

@@ -26,6 +26,8 @@ Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
   switch (decision.move) {
     case Move::kStay:
       job.ArmDeadline(seen->deadline_in_ms);
+      // Failure leaves it shut for a move that has become needless since.
+      if (job.gate_.Look().switching) job.OpenGate();
       co_return std::nullopt;
     case Move::kAggregate:
       co_return Phase::kAggregate;
@@ -59,7 +61,10 @@ Task<Phase> Phases::EndIteration(Job& job, bool valid, std::string reason) {
   const cache::IterationKey from = job.status_.current;
   const Result<cache::AdvanceAnswer> answer = co_await job.store_.Advance(from, valid, reason);
   // Unreachable cache: the phase that called is entered again when it is back, and decides anew.
-  if (!answer) co_return Phase::kFailure;
+  if (!answer) {
+    MSFL_LOG(kWarning, "iteration " << from.number << " can't be ended yet: " << answer.error().text);
+    co_return Phase::kFailure;
+  }
   job.next_status_ = answer->status;
   co_return Phase::kSwitch;
 }

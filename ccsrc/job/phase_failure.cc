@@ -1,5 +1,6 @@
-// Failure: the cache can't be reached. Rounds that need a decision get the safemode text, models are served
-// on; the sum stays, so that the iteration goes on where it was if the cache comes back with its data.
+// Failure: the cache can't be reached, or refuses to write. Rounds that need a decision get the safemode
+// text, models are served on; the sum stays, so that the iteration goes on where it was if the cache comes
+// back with its data. A job that was disabled or finished goes on saying so.
 #include "base/clock.h"
 #include "base/log.h"
 #include "job/job.h"
@@ -10,8 +11,16 @@ Task<Phase> Phases::Failure(Job& job) {
   constexpr std::chrono::milliseconds kInterval(200);
   // A half-done switch is taken up again by Collect, which sees that the cluster has moved; so the gate opens
   // with the iteration this Server still stands in.
-  job.gate_.Open(Service::kSafemode, job.iteration_);
-  while (!job.stop_requested_) {
+  if (job.status_.state == cache::InstanceState::kRunning) {
+    job.gate_.Open(Service::kSafemode, job.iteration_);
+  } else {
+    job.OpenGate();
+  }
+  while (true) {
+    // Before the look: a cache that answers and only refuses to write would be asked without a pause.
+    const SteadyClock::time_point next = SteadyClock::now() + kInterval;
+    while (!job.stop_requested_ && SteadyClock::now() < next) co_await job.wakeup_.Wait(next);
+    if (job.stop_requested_) co_return Phase::kShutdown;
     const cache::IterationKey current = job.status_.current;
     const Result<cache::Snapshot> seen = co_await job.store_.Observe(current);
     if (seen) {
@@ -25,9 +34,7 @@ Task<Phase> Phases::Failure(Job& job) {
       job.look_now_ = true;
       co_return job.status_.state == cache::InstanceState::kRunning ? Phase::kCollect : Phase::kRest;
     }
-    co_await job.wakeup_.Wait(SteadyClock::now() + kInterval);
   }
-  co_return Phase::kShutdown;
 }
 
 }  // namespace msfl::job

@@ -49,6 +49,17 @@ Result<Rules> MakeRules(const ServerOptions& options, const Cached& cached) {
        }) {
     if (!adopted) return adopted.error();
   }
+  // A threshold of 0 would end every iteration before it has begun. `!(> 0)` because "nan" is a number here.
+  if (round.start_fl_job_threshold == 0 || round.start_fl_job_threshold > UINT32_MAX) {
+    return Error{Errc::kDisagreement,
+                 "The hyper-parameter start_fl_job_threshold in the distributed cache is " +
+                     std::to_string(round.start_fl_job_threshold) + "; allowed is 1 to 4294967295"};
+  }
+  if (!(round.update_model_ratio > 0) || round.update_model_ratio > 1) {
+    return Error{Errc::kDisagreement, "The hyper-parameter update_model_ratio in the distributed cache is " +
+                                          std::to_string(round.update_model_ratio) +
+                                          "; allowed is above 0 and at most 1"};
+  }
   rules.thresholds.start_fl_job = round.start_fl_job_threshold;
   rules.thresholds.update_model = UpdateThreshold(round.start_fl_job_threshold, round.update_model_ratio);
   rules.windows.start_fl_job = round.start_fl_job_time_window;

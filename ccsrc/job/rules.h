@@ -26,7 +26,7 @@ struct Rules {
 std::uint64_t UpdateThreshold(std::uint64_t start_fl_job_threshold, double ratio);
 
 // The rules of `options`, with every number that `cached` names replaced by the cached one.
-// Errc::kDisagreement when a cached value can't be read.
+// Errc::kDisagreement when a cached value can't be read, or no iteration could be run by it.
 Result<Rules> MakeRules(const ServerOptions& options, const std::map<std::string, std::string>& cached);
 
 }  // namespace msfl::job

@@ -45,6 +45,7 @@ RunningSum::~RunningSum() = default;
 
 RunningSum::Addition::Addition(RunningSum& sum, std::span<const Contribution> upload, std::uint64_t data_size)
     : sum_(sum), values_of_feature_(sum.layout_->features().size(), nullptr) {
+  sum.uploads_.fetch_add(1, std::memory_order_relaxed);
   const std::vector<Feature>& features = sum.layout_->features();
   for (const Contribution& contribution : upload) {
     if (!features[contribution.feature].require_aggr) continue;
@@ -63,9 +64,7 @@ bool RunningSum::Addition::Step() {
   const std::size_t blocks = sum_.block_count_;
   const std::size_t end = std::min(done_ + kStepBlocks, blocks);
   for (; done_ < end; ++done_) sum_.AddToBlock((start_ + done_) % blocks, values_of_feature_);
-  if (done_ < blocks) return false;
-  sum_.uploads_.fetch_add(1, std::memory_order_relaxed);
-  return true;
+  return done_ == blocks;
 }
 
 void RunningSum::Add(std::span<const Contribution> upload, std::uint64_t data_size) {

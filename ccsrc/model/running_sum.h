@@ -63,6 +63,7 @@ class RunningSum {
   // unfinished.
   std::shared_ptr<Model> Average(const Model& previous, BufferPool& pool) const;
 
+  // Uploads whose adding has begun.
   std::uint64_t uploads() const { return uploads_.load(std::memory_order_relaxed); }
   std::uint64_t data_size(std::size_t feature) const;
 

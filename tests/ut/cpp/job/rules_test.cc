@@ -53,5 +53,19 @@ TEST(MakeRulesTest, RefusesACachedValueThatIsNoNumber) {
   }
 }
 
+TEST(MakeRulesTest, RefusesWhatNoIterationCanRunBy) {
+  const std::pair<const char*, const char*> values[] = {
+      {"start_fl_job_threshold", "0"}, {"start_fl_job_threshold", "4294967296"},
+      {"update_model_ratio", "0"},     {"update_model_ratio", "-0.5"},
+      {"update_model_ratio", "1.5"},   {"update_model_ratio", "nan"},
+      {"update_model_ratio", "inf"}};
+  for (const auto& [key, value] : values) {
+    const Result<Rules> rules = MakeRules(ServerOptions{}, {{key, value}});
+    ASSERT_FALSE(rules) << key << ' ' << value;
+    EXPECT_EQ(rules.error().code, Errc::kDisagreement);
+    EXPECT_NE(rules.error().text.find(key), std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace msfl::job

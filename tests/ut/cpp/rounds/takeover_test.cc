@@ -4,7 +4,10 @@
 namespace msfl::rounds {
 namespace {
 
-class TakeoverTest : public RoundTest {};
+class TakeoverTest : public RoundTest {
+ protected:
+  std::unique_ptr<job::Job> successor_;  // the cache's events reach it until TearDown has ended them
+};
 
 TEST_F(TakeoverTest, ADeadServerIsRemovedAndItsIterationFails) {
   Start();
@@ -19,11 +22,13 @@ TEST_F(TakeoverTest, ADeadServerIsRemovedAndItsIterationFails) {
   ASSERT_TRUE(OnControl(client_->Command(
       {"HSET", "ms_fl:{round test}:nodes", dead.id, "SERVER 127.0.0.1:1 " + std::to_string(dead.epoch)})));
 
-  job::Job successor(loops_, *store_, pool_, options_, [&](job::IterationEnded ended) {
-    EXPECT_EQ(ended.reason, job::ContributorLostReason(1));
-    EXPECT_FALSE(ended.valid);
-    successor.NoteRecorded(ended.key.number);
-  });
+  successor_ =
+      std::make_unique<job::Job>(loops_, *store_, pool_, options_, [this](job::IterationEnded ended) {
+        EXPECT_EQ(ended.reason, job::ContributorLostReason(1));
+        EXPECT_FALSE(ended.valid);
+        successor_->NoteRecorded(ended.key.number);
+      });
+  job::Job& successor = *successor_;
   ASSERT_TRUE(OnControl(successor.Open(1)));
   ASSERT_TRUE(OnControl(successor.AwaitAlone()));
   const auto listed = OnControl(store_->ListServers());
