@@ -87,4 +87,24 @@ Task<Result<CommitAnswer>> JobStore::Commit(IterationKey iteration, std::string_
   co_return answer;
 }
 
+Task<Result<void>> JobStore::Withdraw(IterationKey iteration, std::string fl_id, std::string nonce) {
+  const Impl::Context context = impl_->ContextOf(iteration);
+  const IterationKeys& rows = *context.keys;
+  const RuleTexts& rules = *context.rules;
+  const std::array<std::string_view, 5> keys{impl_->keys.instance, rows.status, rows.round, rows.devices,
+                                             rows.updates};
+  const std::array<std::string_view, 9> arguments{rows.iteration.instance,
+                                                  rows.number,
+                                                  fl_id,
+                                                  nonce,
+                                                  rules.start_threshold,
+                                                  rules.start_window,
+                                                  rules.update_threshold,
+                                                  rules.update_window,
+                                                  rules.iteration_expiry};
+  const auto reply = co_await impl_->redis.Run(Scripts().withdraw, keys, arguments);
+  if (!reply) co_return reply.error();
+  co_return Result<void>();
+}
+
 }  // namespace msfl::cache

@@ -9,6 +9,7 @@ const JobScripts& Scripts() {
       .join = Script("join", source::join),
       .reserve = Script("reserve", source::reserve),
       .commit = Script("commit", source::commit),
+      .withdraw = Script("withdraw", source::withdraw),
       .open = Script("open", source::open),
       .agree_on_model = Script("agree_on_model", source::agree_on_model),
       .register_node = Script("register_node", source::register_node),

@@ -6,7 +6,7 @@
 namespace msfl::cache {
 
 struct JobScripts {
-  Script join, reserve, commit, open, agree_on_model, register_node, unregister, heartbeat, advance, expire,
+  Script join, reserve, commit, withdraw, open, agree_on_model, register_node, unregister, heartbeat, advance, expire,
       observe, recreate, set_state;
 };
 const JobScripts& Scripts();

@@ -203,6 +203,10 @@ class JobStore {
   Task<Result<CommitAnswer>> Commit(IterationKey iteration, std::string_view fl_id, std::string_view nonce,
                                     const Node& node);
 
+  // For a Join or Reserve whose answer was lost: undoes what it did, and if it is yet to run it will do
+  // nothing (kMoved). An update that is counted stays counted.
+  Task<Result<void>> Withdraw(IterationKey iteration, std::string fl_id, std::string nonce);
+
   // Compare-and-set from `from` to the next iteration.
   Task<Result<AdvanceAnswer>> Advance(IterationKey from, bool valid, std::string reason);
   // Moves on if a deadline of `from` has passed. No deadline in the answer when the job is elsewhere by now.

@@ -93,7 +93,13 @@ Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address) {
     const std::lock_guard lock(node_mutex_);
     node_ = std::make_shared<const cache::Node>(*node);
   }
-  store_.Watch([this](const cache::JobEvent&) { NoteMoved(); }, [this] { NoteMoved(); });
+  store_.Watch(
+      [this](const cache::JobEvent& event) {
+        // A new deadline may mean that a full round has opened again: the cache is asked.
+        if (event.kind == cache::JobEvent::Kind::kDeadline) iteration_->start_fl_job_full = false;
+        NoteMoved();
+      },
+      [this] { NoteMoved(); });
   Adopt(status_, rules_);
   OpenGate();
   co_return Result<void>();

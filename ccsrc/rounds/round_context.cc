@@ -1,6 +1,10 @@
 #include "rounds/round_context.h"
 
 #include <array>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <charconv>
 #include <random>
 
@@ -86,6 +90,36 @@ std::string RoundContext::NewNonce() {
   std::array<char, 14> text{};
   const auto end = std::to_chars(text.data(), text.data() + text.size(), nonce_count_.fetch_add(1), 36).ptr;
   return nonce_prefix_ + std::string(text.data(), end);
+}
+
+Task<bool> RoundContext::MayAskAgain(SteadyClock::time_point asked_first,
+                                     const cache::IterationKey& iteration, std::string_view fl_id,
+                                     std::string_view nonce) {
+  constexpr std::chrono::seconds kPatience(5);
+  if (!job.stopping() && job.gate().Look().service == job::Service::kServing &&
+      SteadyClock::now() - asked_first < kPatience) {
+    co_await Pause(std::chrono::milliseconds(50));
+    co_return true;
+  }
+  const Executor executor = co_await asio::this_coro::executor;
+  asio::co_spawn(executor, Withdraw(*this, iteration, std::string(fl_id), std::string(nonce)),
+                 asio::detached);
+  co_return false;
+}
+
+Task<> RoundContext::Withdraw(RoundContext& context, cache::IterationKey iteration, std::string fl_id,
+                              std::string nonce) {
+  while (!context.job.stopping()) {
+    const Result<void> done = co_await context.store.Withdraw(iteration, fl_id, nonce);
+    if (done) co_return;
+    co_await Pause(std::chrono::milliseconds(200));
+  }
+}
+
+Task<> Pause(std::chrono::milliseconds time) {
+  const Executor executor = co_await asio::this_coro::executor;
+  asio::basic_waitable_timer<SteadyClock, asio::wait_traits<SteadyClock>, Executor> timer(executor, time);
+  co_await timer.async_wait(kAwait);
 }
 
 std::vector<net::HttpRoute> MakeRoutes(RoundContext& context) {

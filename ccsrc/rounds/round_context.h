@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "cache/job_store.h"
 #include "job/job.h"
 #include "net/http_message.h"
@@ -44,10 +45,20 @@ struct RoundContext {
   const ServerOptions options;
   SharedAnswer start_accepted, start_refused, update_refused;
 
+  // For a request that the cache did not answer in time. True, after a pause, if it is worth asking again
+  // under the same nonce while the device waits. Otherwise it is given up, and from then on will have no
+  // effect, whether it ran or still will: a place that nobody knows of would hold up the iteration.
+  Task<bool> MayAskAgain(SteadyClock::time_point asked_first, const cache::IterationKey& iteration,
+                         std::string_view fl_id, std::string_view nonce);
+
   // Names one request, so that a script that is sent twice counts once. Unique in the cluster.
   std::string NewNonce();
 
  private:
+  // Goes on until the cache has answered.
+  static Task<> Withdraw(RoundContext& context, cache::IterationKey iteration, std::string fl_id,
+                         std::string nonce);
+
   const std::string nonce_prefix_;
   std::atomic<std::uint64_t> nonce_count_{0};
 };
@@ -66,6 +77,8 @@ struct Outcome {
 
 using Round = Task<Outcome> (*)(RoundContext& context, const net::HttpRequest& request,
                                 job::Iteration& iteration);
+
+Task<> Pause(std::chrono::milliseconds time);
 
 Task<Outcome> StartFlJob(RoundContext& context, const net::HttpRequest& request, job::Iteration& iteration);
 Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request, job::Iteration& iteration);

@@ -105,6 +105,17 @@ net::HttpReply Accept(RoundContext& context, job::Iteration& iteration) {
   return reply;
 }
 
+Task<Result<cache::JoinAnswer>> Join(RoundContext& context, const cache::JoinRequest& request) {
+  const SteadyClock::time_point asked_first = SteadyClock::now();
+  while (true) {
+    Result<cache::JoinAnswer> answer = co_await context.store.Join(request);
+    if (answer) co_return answer;
+    const bool again =
+        co_await context.MayAskAgain(asked_first, request.iteration, request.fl_id, request.nonce);
+    if (!again) co_return answer;
+  }
+}
+
 }  // namespace
 
 Task<Outcome> StartFlJob(RoundContext& context, const net::HttpRequest& request, job::Iteration& iteration) {
@@ -133,7 +144,7 @@ Task<Outcome> StartFlJob(RoundContext& context, const net::HttpRequest& request,
   join.eval_data_size = static_cast<std::uint64_t>(std::max(0, message->eval_data_size()));
   join.nonce = nonce;
   join.content_accepted = !too_small && !too_large;
-  const Result<cache::JoinAnswer> joined = co_await context.store.Join(join);
+  const Result<cache::JoinAnswer> joined = co_await Join(context, join);
   if (!joined) {
     MSFL_LOG(kWarning, "startFLJob without the cache: " << joined.error().text);
     co_return PlainText(kSafemodeText);

@@ -4,7 +4,6 @@
 // place is reserved before the sum is touched, so the sum holds nothing that isn't counted; it is counted
 // after the sum, so when the last one is counted the sum is complete.
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 
 #include "base/clock.h"
@@ -71,10 +70,16 @@ void NoteParticipation(const ServerOptions& options, job::Iteration& iteration, 
   ++iteration.visits.participation_level3;
 }
 
-Task<> Pause(std::chrono::milliseconds time) {
-  const Executor executor = co_await asio::this_coro::executor;
-  asio::basic_waitable_timer<SteadyClock, asio::wait_traits<SteadyClock>, Executor> timer(executor, time);
-  co_await timer.async_wait(kAwait);
+Task<Result<cache::ReserveAnswer>> Reserve(RoundContext& context, const cache::ReserveRequest& request,
+                                           const cache::Node& node) {
+  const SteadyClock::time_point asked_first = SteadyClock::now();
+  while (true) {
+    Result<cache::ReserveAnswer> answer = co_await context.store.Reserve(request, node);
+    if (answer) co_return answer;
+    const bool again =
+        co_await context.MayAskAgain(asked_first, request.iteration, request.fl_id, request.nonce);
+    if (!again) co_return answer;
+  }
 }
 
 // In steps: between them the loop serves its other connections.
@@ -121,7 +126,7 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   reserve.fl_id = message->fl_id()->string_view();
   reserve.nonce = nonce;
   reserve.content_accepted = content.accepted;
-  const Result<cache::ReserveAnswer> reserved = co_await context.store.Reserve(reserve, *node);
+  const Result<cache::ReserveAnswer> reserved = co_await Reserve(context, reserve, *node);
   if (!reserved) {
     MSFL_LOG(kWarning, "updateModel without the cache: " << reserved.error().text);
     co_return PlainText(kSafemodeText);

@@ -16,7 +16,7 @@ if status[1] ~= ARGV[2] or status[2] ~= '0' then return {MOVED, 0, 0, 0, 0, 0, 0
 local nonce, lease = ARGV[4], ' ' .. ARGV[7] .. ' ' .. ARGV[8] .. ' ' .. ARGV[4]
 local of_epoch = 'leased:' .. ARGV[8]
 local round = redis.call('HMGET', KEYS[3], 'leased', 'counted', 'start_by', 'update_by', 'global_by', 'first_lease',
-                         'full_lease', of_epoch)
+                         'full_lease', of_epoch, 'void:' .. nonce)
 local leased, counted, threshold = tonumber(round[1] or 0), tonumber(round[2] or 0), tonumber(ARGV[9])
 local device, update = redis.call('HGET', KEYS[4], ARGV[3]), redis.call('HGET', KEYS[5], ARGV[3])
 local now = now_ms()
@@ -29,6 +29,7 @@ local function answer(verdict)
           deadline_in(now, round[3], round[4], round[5])}
 end
 
+if round[9] then return answer(MOVED) end  -- withdrawn, see withdraw.lua
 if update == 'leased' .. lease or update == 'counted' .. lease then return answer(RESERVED) end
 if leased + counted >= threshold then return answer(THRESHOLD_REACHED) end
 if not device then return answer(NOT_JOINED) end

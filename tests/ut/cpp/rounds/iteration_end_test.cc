@@ -132,6 +132,36 @@ TEST_F(IterationEndTest, RedisThatWasOnlySilentCostsNothing) {
   EXPECT_EQ(Values(Model(1)->feature_map()).at("s"), std::vector<float>{8});
 }
 
+TEST_F(IterationEndTest, APlaceWhoseAnswerWasLostIsGivenBack) {
+  Start();
+  StartJob("d1", 1);
+  StartJob("d2", 1);
+  Update("d1", 1, AllWeights(1));
+  // Redis has the request, but is too slow to answer; it runs it when it goes on.
+  redis_.Pause();
+  EXPECT_EQ(AskText("updateModel", UpdateRequest("d2", 1, AllWeights(3))), kSafemodeText);
+  redis_.Continue();
+  while (AskText("updateModel", UpdateRequest("d2", 1, AllWeights(3))) == kSafemodeText) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  AwaitIteration(2);
+  EXPECT_TRUE(ended()[0].valid);
+  EXPECT_EQ(Values(Model(1)->feature_map()).at("s"), std::vector<float>{8});
+}
+
+TEST_F(IterationEndTest, SoIsTheOneOfStartFlJob) {
+  Start();
+  StartJob("d1", 1);
+  redis_.Pause();
+  EXPECT_EQ(AskText("startFLJob", StartRequest("d2", 1)), kSafemodeText);
+  redis_.Continue();
+  while (AskText("startFLJob", StartRequest("d2", 1)) == kSafemodeText) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  // d2 or, if its request was withdrawn later than repeated, anybody has the second place: the round is full.
+  EXPECT_EQ(StartJob("d3", 1)->retcode(), 300);
+}
+
 TEST_F(IterationEndTest, WhoAsksWhileTheFilesAreWrittenWaitsForTheNextIteration) {
   ServerOptions options = Options();
   options.round.start_fl_job_threshold = 1;
