@@ -81,6 +81,8 @@ Result<T> Server::OnControlLoop(Task<Result<T>> task) {
 }
 
 Result<void> Server::Start(const std::vector<StartFeature>& features, std::uint64_t first_iteration) {
+  const std::lock_guard at_work(mutex_);
+  if (const Result<void> wanted = StillWanted(); !wanted) return wanted;
   loops_.Start();
   if (const Result<void> done = TakeNodeAddress(); !done) return done;
   if (const Result<void> done = Connect(); !done) return done;
@@ -90,6 +92,7 @@ Result<void> Server::Start(const std::vector<StartFeature>& features, std::uint6
     weights += start.feature.elements * sizeof(float) + start.feature.name.size() + 64;
   if (const Result<void> done = Listen(weights + kUploadOverhead); !done) return done;
 
+  if (const Result<void> wanted = StillWanted(); !wanted) return wanted;
   if (const Result<void> joined = OnControlLoop(job_->Join(node_id_, tcp_address_)); !joined) {
     return Error{joined.error().code,
                  "Failed to register server " + node_id_ + " to distributed cache: " + joined.error().text};
@@ -99,10 +102,28 @@ Result<void> Server::Start(const std::vector<StartFeature>& features, std::uint6
   running_ = asio::co_spawn(
       loops_.control(),
       [this]() -> Task<> {
-        co_await job_->Run();
+        try {
+          co_await job_->Run();
+        } catch (const std::exception& error) {
+          MSFL_LOG(kError, "the job ends: " << error.what());
+          job_->RequestStop();
+        }
         on_stopped_();
       },
       asio::use_future);
+  return {};
+}
+
+void Server::CutStartShort() {
+  const std::lock_guard lock(cut_short_mutex_);
+  stop_requested_ = true;
+  if (job_) job_->RequestStop();
+  if (redis_ && !connected_) redis_->Stop();
+}
+
+Result<void> Server::StillWanted() {
+  const std::lock_guard lock(cut_short_mutex_);
+  if (stop_requested_) return Error{Errc::kStopping, "stopped while it was starting"};
   return {};
 }
 
@@ -133,9 +154,18 @@ Result<void> Server::Connect() {
   if (!address) return address.error();
   cache::RedisOptions redis;
   redis.address = *address;
-  redis_ = std::make_unique<cache::RedisClient>(loops_, redis);
-  if (const Result<void> connected = redis_->Connect(std::chrono::milliseconds(options_.cache_patience_ms));
-      !connected) {
+  {
+    const std::lock_guard lock(cut_short_mutex_);
+    redis_ = std::make_unique<cache::RedisClient>(loops_, redis);
+  }
+  if (const Result<void> wanted = StillWanted(); !wanted) return wanted;
+  const Result<void> connected = redis_->Connect(std::chrono::milliseconds(options_.cache_patience_ms));
+  {
+    const std::lock_guard lock(cut_short_mutex_);
+    connected_ = true;
+  }
+  if (const Result<void> wanted = StillWanted(); !wanted) return wanted;
+  if (!connected) {
     return Error{connected.error().code,
                  "Link to distributed cache failed, distributed cache address: " + address->ForDisplay() +
                      ", enable ssl: 0: " + connected.error().text};
@@ -145,7 +175,11 @@ Result<void> Server::Connect() {
 
 Result<void> Server::OpenJob(const std::vector<StartFeature>& features, std::uint64_t first_iteration) {
   store_ = std::make_unique<cache::JobStore>(*redis_, StoreOptions(options_));
-  job_ = std::make_unique<job::Job>(loops_, *store_, pool_, options_, on_iteration_ended_);
+  {
+    const std::lock_guard lock(cut_short_mutex_);
+    job_ = std::make_unique<job::Job>(loops_, *store_, pool_, options_, on_iteration_ended_);
+  }
+  if (const Result<void> wanted = StillWanted(); !wanted) return wanted;
   if (const Result<void> opened = OnControlLoop(job_->Open(first_iteration)); !opened) {
     if (opened.error().code == Errc::kStopping) return opened;
     const std::string display = cache::RedisAddress::Parse(options_.cache_address)->ForDisplay();
@@ -189,9 +223,10 @@ Result<void> Server::Listen(std::size_t max_body_bytes) {
 }
 
 void Server::Stop() {
+  CutStartShort();
+  const std::lock_guard at_work(mutex_);
   if (stopped_) return;
   stopped_ = true;
-  if (job_) job_->RequestStop();
   // Devices are answered (safemode) until the cluster knows that this Server has left.
   if (running_.valid()) running_.wait();
   if (http_) http_->Stop(kStopGrace);

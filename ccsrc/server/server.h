@@ -8,6 +8,7 @@
 #include <future>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -37,7 +38,7 @@ class Server {
   // may be called.
   Result<void> Start(const std::vector<StartFeature>& features, std::uint64_t first_iteration);
   // No new requests, leave the cluster, close, join the threads. Idempotent; not to be called from a thread
-  // of the Server.
+  // of the Server. While Start() is at work on another thread it is cut short and fails (Errc::kStopping).
   void Stop();
 
   void NoteRecorded(std::uint64_t iteration) { job_->NoteRecorded(iteration); }
@@ -47,6 +48,9 @@ class Server {
   std::map<std::string, std::uint64_t> Stats() const;
 
  private:
+  // Ends what Start() may wait for at length.
+  void CutStartShort();
+  Result<void> StillWanted();
   Result<void> Connect();
   Result<void> OpenJob(const std::vector<StartFeature>& features, std::uint64_t first_iteration);
   Result<void> Listen(std::size_t max_body_bytes);
@@ -71,7 +75,11 @@ class Server {
   std::unique_ptr<asio::basic_socket_acceptor<asio::ip::tcp, Executor>> node_port_;
   std::future<void> running_;
   std::string node_id_, tcp_address_, instance_name_;
+
+  std::mutex mutex_;  // held by Start() and Stop() throughout
   bool stopped_ = false;
+  std::mutex cut_short_mutex_;  // guards what follows, and that redis_ and job_ are set
+  bool stop_requested_ = false, connected_ = false;
 };
 
 }  // namespace msfl::server

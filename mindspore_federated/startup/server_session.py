@@ -1,11 +1,12 @@
 """One run of the core's Server: its start, its events, its end.
 
-Three threads of ours, so that neither a slow hook nor a slow disk holds up the cluster or the end:
+Threads of ours, so that neither a slow hook nor a slow disk holds up the cluster or the end:
 
-- the caller's starts the Server, runs the hooks, and waits;
+- the caller's runs the hooks, and waits;
 - *events* drains the core's queue: log lines, and iterations that ended, whose files it writes before it
   lets the core serve the new model;
-- *stop* appears when the end begins, from whatever cause.
+- *start* and *stop* appear for the beginning and the end: a signal only reaches Python while the caller's
+  thread runs Python, and starting can take as long as a dead Server's heartbeat.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class ServerSession:
         """
         self._events.start()
         try:
-            self._server.start(features, first_iteration)
+            if not self._start(features, first_iteration):
+                return
             self._recorder.tcp_address = self._server.node_id.partition("::")[0]
             log.info("Server started successfully.")
             self._hooks.after_started()
@@ -76,6 +78,25 @@ class ServerSession:
             self._recorder.close()
         while not self._ended.empty():
             self._hooks.on_iteration_end(self._ended.get())
+
+    def _start(self, features: Features, first_iteration: int) -> bool:
+        """False if a signal came before the Server was up."""
+        failures: list[Exception] = []
+
+        def start() -> None:
+            try:
+                self._server.start(features, first_iteration)
+            except Exception as error:
+                failures.append(error)
+
+        starting = threading.Thread(target=start, name="msfl-start")
+        starting.start()
+        while starting.is_alive():
+            self._begin_exit_on_signal()
+            starting.join(_POLL_SECONDS)
+        if failures and not self._signals.requested:
+            raise failures[0]
+        return not failures
 
     def _begin_exit_on_signal(self) -> None:
         if self._signals.requested and self._stopper is None:

@@ -1,0 +1,58 @@
+"""A Server that is told to stop while it starts."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any, cast
+
+import pytest
+
+from mindspore_federated.startup.server_session import ServerSession
+from mindspore_federated.startup.signals import StopSignals
+
+
+class SlowServer:
+    """Starts only when it is stopped, and then fails, as the core's does."""
+
+    node_id = "127.0.0.1:1::now::12345"
+
+    def __init__(self, signal_at_start: bool) -> None:
+        self._signal_at_start = signal_at_start
+        self._stopped = threading.Event()
+
+    def start(self, _features: object, _first_iteration: int) -> None:
+        if self._signal_at_start:
+            signal.raise_signal(signal.SIGTERM)
+            self._stopped.wait()
+        raise RuntimeError("stopped while it was starting")
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def next_event(self, timeout: float) -> None:
+        self._stopped.wait(timeout)
+
+
+class Bystander:
+    """Hooks, recorder and cache: nothing is asked of them."""
+
+    def close(self) -> None: ...
+
+    def tend(self) -> None: ...
+
+
+def run(signal_at_start: bool) -> None:
+    other = cast(Any, Bystander())
+    with StopSignals() as signals:
+        server = cast(Any, SlowServer(signal_at_start))
+        ServerSession(server, other, other, signals, other).run([], 1)
+
+
+def test_a_signal_ends_the_start() -> None:
+    run(signal_at_start=True)
+
+
+def test_a_start_that_fails_is_told() -> None:
+    with pytest.raises(RuntimeError, match="stopped while it was starting"):
+        run(signal_at_start=False)
