@@ -3,7 +3,7 @@
 Settings come from the environment and are read at first use: ``GLOG_v`` (0 debug, 1 info, 2 warning, 3
 error; default 2), ``GLOG_logtostderr`` (1 console, 0 file; default 1), ``GLOG_log_dir``,
 ``logger_maxBytes``, ``logger_backupCount``, ``GLOG_stderrthreshold``. Names, defaults and texts are those
-of MindSpore Federated r0.1/0.2.
+of MindSpore Federated r0.1/0.2. Other than there, `progress` speaks as long as ``GLOG_v`` is not set.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import sys
 import threading
 import time
 
-__all__ = ["debug", "error", "get_level", "get_log_config", "info", "warning"]
+__all__ = ["debug", "error", "get_level", "get_log_config", "info", "progress", "warning"]
 
 _LEVEL_NAMES = {"0": "DEBUG", "1": "INFO", "2": "WARNING", "3": "ERROR"}
 _LEVELS = {"0": logging.DEBUG, "1": logging.INFO, "2": logging.WARNING, "3": logging.ERROR}
+_PROGRESS = logging.WARNING - 1
 _TO_STDERR, _FOLDER = "GLOG_logtostderr", "GLOG_log_dir"
 _SOURCE_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -81,8 +82,9 @@ class _Format(logging.Formatter):
         text = record.getMessage()
         if record.exc_info:
             text = f"{text}\n{self.formatException(record.exc_info)}"
+        level = "INFO" if record.levelno == _PROGRESS else record.levelname
         return (
-            f"[{record.levelname}] FEDERATED({record.process}:{record.thread},{record.processName}):"
+            f"[{level}] FEDERATED({record.process}:{record.thread},{record.processName}):"
             f"{when}.{micros // 1000:03d}.{micros % 1000:03d} [{path}:{record.lineno}] {text}"
         )
 
@@ -122,7 +124,8 @@ def _get() -> logging.Logger:
         return _logger
     with _lock:
         config = _read_environment()
-        logger = logging.Logger("mindspore_federated", _LEVELS[config["GLOG_v"]])
+        level = _LEVELS[config["GLOG_v"]] if "GLOG_v" in os.environ else _PROGRESS
+        logger = logging.Logger("mindspore_federated", level)
         for handler in _handlers(config):
             handler.setFormatter(_Format())
             logger.addHandler(handler)
@@ -147,6 +150,11 @@ def debug(msg: str, *args: object) -> None:
 def info(msg: str, *args: object) -> None:
     """Writes ``msg % args`` at level INFO."""
     _get().info(msg, *args, stacklevel=2)
+
+
+def progress(msg: str, *args: object) -> None:
+    """Writes ``msg % args`` at level INFO, without ``GLOG_v`` too: what tells a person that the job goes on."""
+    _get().log(_PROGRESS, msg, *args, stacklevel=2)
 
 
 def warning(msg: str, *args: object) -> None:

@@ -67,7 +67,7 @@ class RecoveryStore:
             except ValueError as error:
                 log.warning("Failed to load recovery checkpoint file %s: %s", file.path, error)
                 continue
-            log.info("Load recovery checkpoint file %s successfully", file.path)
+            log.progress("Load recovery checkpoint file %s successfully", file.path)
             return parameters
         return None
 

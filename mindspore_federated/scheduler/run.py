@@ -61,7 +61,7 @@ async def _serve(
                 f"The scheduler start http server failed, server address: {address}: {why}"
             ) from error
         log.info("Start http server!")
-        log.info("Scheduler started successfully.")
+        log.progress("Scheduler started successfully.")
         while not should_stop():
             await asyncio.sleep(_STOP_POLL_SECONDS)
     finally:

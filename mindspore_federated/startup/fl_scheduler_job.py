@@ -64,4 +64,4 @@ class FlSchedulerJob:
                 if not signals.requested:
                     log.error("%s", error)
                     raise
-            log.info("Receive signal message %d and begin exit", signals.number)
+            log.progress("Receive signal message %d and begin exit", signals.number)

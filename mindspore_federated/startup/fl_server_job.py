@@ -113,7 +113,7 @@ class FLServerJob:
             if not signals.requested:
                 raise
         if signals.requested:
-            log.info("Receive signal message %d and begin exit", signals.number)
+            log.progress("Receive signal message %d and begin exit", signals.number)
             return
         try:
             from mindspore_federated import _core

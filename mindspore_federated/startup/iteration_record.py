@@ -61,6 +61,19 @@ def metrics_line(event: _core.Event, fl_name: str) -> str:
     return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+def progress_line(event: _core.Event) -> str:
+    """What a person at the console wants to know of an iteration that has ended."""
+    updates = event.visits.get("updateModelAcceptClientNum", 0)
+    line = f"Iteration {event.iteration} of {event.iterations}: "
+    line += "success" if event.valid else f"fail ({event.reason})"
+    line += f", {updates} update{'' if updates == 1 else 's'}"
+    if event.valid:
+        line += f", loss {event.loss:.4g}"
+        # 0 is also what devices without data for evaluation report.
+        line += f", accuracy {event.accuracy:.4g}" if event.accuracy else ""
+    return line
+
+
 class IterationRecorder:
     """Writes the files of one Server. After `open` nothing raises: what fails is logged and tried again."""
 
@@ -95,6 +108,9 @@ class IterationRecorder:
         self._metrics.add(metrics_line(event, self._fl_name))
         self._metrics.flush()
         self._count_failure(event)
+        log.progress("%s", progress_line(event))
+        if event.iteration >= event.iterations:
+            log.progress("The job is finished. Its model is served until this Server is ended")
         features = event.features()
         context = CallbackContext(
             checkpoint_file=self._save(event.iteration, features),

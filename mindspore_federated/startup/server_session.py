@@ -60,7 +60,7 @@ class ServerSession:
             if not self._start(features, first_iteration):
                 return
             self._recorder.tcp_address = self._server.node_id.partition("::")[0]
-            log.info("Server started successfully.")
+            log.progress("Server started successfully.")
             self._hooks.after_started()
             while not self._stopped.is_set():
                 self._begin_exit_on_signal()
@@ -100,7 +100,7 @@ class ServerSession:
 
     def _begin_exit_on_signal(self) -> None:
         if self._signals.requested and self._stopper is None:
-            log.info("Receive signal message %d and begin exit", self._signals.number)
+            log.progress("Receive signal message %d and begin exit", self._signals.number)
             self._begin_exit()
 
     def _begin_exit(self) -> None:

@@ -16,6 +16,7 @@ from mindspore_federated.config import ServerConfig, load_server_config
 from mindspore_federated.startup.iteration_record import (
     IterationRecorder,
     metrics_line,
+    progress_line,
     short_float,
     time_text,
 )
@@ -105,6 +106,22 @@ def test_a_line_of_metrics() -> None:
     keys = {f"{name}{what}ClientNum" for name in rounds for what in ("Total", "Accept", "Reject")}
     assert set(visits) == keys | {f"participationTimeLevel{level}" for level in (1, 2, 3)}
     assert visits["startFLJobTotalClientNum"] == 3
+
+
+def test_what_a_person_is_told(config: ServerConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    updates = {"updateModelAcceptClientNum": 2}
+    good = Ended(visits=updates, accuracy=0.93)
+    assert progress_line(good) == "Iteration 1 of 9: success, 2 updates, loss 7.4, accuracy 0.93"  # type: ignore[arg-type]
+    failed = Ended(visits={"updateModelAcceptClientNum": 1}, valid=False)
+    assert progress_line(failed) == "Iteration 1 of 9: fail (because), 1 update"  # type: ignore[arg-type]
+    for number in (8, 9):
+        recorder(config).record(Ended(iteration=number))  # type: ignore[arg-type]
+    said = [line.partition("] ")[2].partition("] ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert said == [
+        "Iteration 8 of 9: success, 0 updates, loss 7.4",
+        "Iteration 9 of 9: success, 0 updates, loss 7.4",
+        "The job is finished. Its model is served until this Server is ended",
+    ]
 
 
 def test_times_that_run_backwards() -> None:

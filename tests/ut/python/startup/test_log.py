@@ -50,6 +50,17 @@ def test_the_default_is_warning() -> None:
 
 
 @pytest.mark.parametrize(
+    ("environment", "speaks"), [({}, True), ({"GLOG_v": "1"}, True), ({"GLOG_v": "2"}, False)]
+)
+def test_progress_is_told_unless_a_level_forbids_it(environment: dict[str, str], speaks: bool) -> None:
+    errors = speak("from mindspore_federated import log\nlog.progress('step %d', 3)", **environment).stderr
+    match = LINE.fullmatch(errors.strip())
+    assert (match is not None) is speaks
+    if match is not None:
+        assert (match["level"], match["path"], match["text"]) == ("INFO", "<string>", "step 3")
+
+
+@pytest.mark.parametrize(
     ("environment", "text"),
     [
         (
