@@ -153,7 +153,7 @@ def info(msg: str, *args: object) -> None:
 
 
 def progress(msg: str, *args: object) -> None:
-    """Writes ``msg % args`` at level INFO, without ``GLOG_v`` too: what tells a person that the job goes on."""
+    """Writes ``msg % args`` at level INFO, even if ``GLOG_v`` is not set: what people wait to see."""
     _get().log(_PROGRESS, msg, *args, stacklevel=2)
 
 

@@ -94,9 +94,9 @@ def write_checkpoint(
     """Writes parameters in their order to a temporary file, synchronises it and renames it to `path`.
 
     Args:
-        path: must end in ``.ckpt``, which MindSpore's reader demands. Mode 0600 minus umask. parameters:
-        names with arrays (bool, integers, float16/32/64; any shape with elements; any order of memory),
-            texts or numbers. Names should differ.
+        path: must end in ``.ckpt``, which MindSpore's reader demands. Mode 0600 minus umask.
+        parameters: names with arrays (bool, integers, float16/32/64; any shape with elements; any order of
+            memory), texts or numbers. Names should differ.
         crc: append the check sum, which readers older than MindSpore 2.x do not know.
         piece_bytes: largest content of one entry.
 

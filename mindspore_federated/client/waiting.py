@@ -17,11 +17,9 @@ class Waiting:
     poll_interval: between two questions whether an iteration is over. `math.inf` asks only when the Server's
         `next_req_time` has come, as devices on a mobile network may want.
     first_pause, longest_pause: after a fault the pauses double from the first to the longest; each is drawn
-    at
-        random from its upper half, so that devices don't come back all at once.
+        at random from its upper half, so that devices don't come back all at once.
     patience: without any progress of the job (accepted, or another iteration) PatienceExhausted is raised
-    after this
-        time; `math.inf` waits for ever.
+        after this time; `math.inf` waits for ever.
     longest_wait: `next_req_time` is not trusted beyond this, as device clocks may be wrong.
     refusals: how many retcodes 400 in a row are taken as bad luck before RequestRefused is raised.
     """

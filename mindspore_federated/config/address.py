@@ -37,9 +37,8 @@ def parse_host_port(text: str) -> HostPort:
     """Splits `text` at the last colon.
 
     Raises:
-        ValueError: naming what is wrong; allowed are ``ip:port``, ``name:port`` and ``[ipv6]:port``; a port
-        is
-            1..65535 in decimal digits.
+        ValueError: naming what is wrong; allowed are ``ip:port``, ``name:port`` and ``[ipv6]:port`` with a
+            port in 1..65535, decimal digits.
     """
     host, colon, port = text.rpartition(":")
     if not colon or _PORT.fullmatch(port) is None or not 1 <= int(port) <= 65535:

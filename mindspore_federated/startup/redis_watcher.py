@@ -7,11 +7,11 @@ made, and ends.
 
 What happens when somebody dies, by SIGKILL as well:
 
-- a user, the one that started everything included: nothing, unless it was the last one; - Redis: it is
-started again at the same socket, empty, which Servers survive; - the watcher: the kernel kills Redis
-(PR_SET_PDEATHSIG, which fires when the *thread* that started the child ends:
-  the watcher has one only), and the next user to look finds ``watcher.lock`` free and starts another
-  watcher at the same socket;
+- a user, the one that started everything included: nothing, unless it was the last one;
+- Redis: it is started again at the same socket, empty, which Servers survive;
+- the watcher: the kernel kills Redis (PR_SET_PDEATHSIG, which fires when the *thread* that started the
+  child ends: the watcher has one only), and the next user to look finds ``watcher.lock`` free and starts
+  another watcher at the same socket;
 - all of them at once: plain files remain, which the next start of the job takes over.
 
 The watcher has a session of its own: Ctrl-C and the end of a terminal reach the users only.
