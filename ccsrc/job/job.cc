@@ -66,10 +66,7 @@ Task<Result<void>> Job::AwaitAlone() {
       now[id] = server.heartbeat_left_ms;
       const auto known = before.find(id);
       if (known != before.end() && now[id] > known->second - kLook.count() + kSlackMs) {
-        co_return Error{Errc::kDisagreement,
-                        "Server " + id + " of fl job " + options_.fl_name +
-                            " is alive, and several Servers for one job are not available "
-                            "in this version. Stop it first, or choose another fl_name"};
+        co_return NotAlone(id);
       }
     }
     if (now.empty()) co_return Result<void>();
@@ -82,6 +79,12 @@ Task<Result<void>> Job::AwaitAlone() {
   co_return Error{Errc::kStopping, "stopped while it was starting"};
 }
 
+Error Job::NotAlone(const std::string& other) const {
+  return Error{Errc::kDisagreement, "Server " + other + " of fl job " + options_.fl_name +
+                                        " is alive, and several Servers for one job are not available "
+                                        "in this version. Stop it first, or choose another fl_name"};
+}
+
 void Job::SetStartModel(std::shared_ptr<const model::Model> model) {
   history_.Restart(status_.current.number - 1, std::move(model));
 }
@@ -89,6 +92,15 @@ void Job::SetStartModel(std::shared_ptr<const model::Model> model) {
 Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address) {
   Result<cache::Node> node = co_await store_.Register(std::move(node_id), std::move(tcp_address));
   if (!node) co_return node.error();
+  // Two that start at the same moment have both found themselves alone: the first to register stays.
+  const auto servers = co_await store_.ListServers();
+  if (!servers) co_return servers.error();
+  for (const cache::JobStore::ListedServer& server : *servers) {
+    if (server.node.epoch >= node->epoch || server.heartbeat_left_ms == 0) continue;
+    const cache::Node mine = *node;
+    static_cast<void>(co_await store_.Unregister(mine));
+    co_return NotAlone(server.node.id);
+  }
   {
     const std::lock_guard lock(node_mutex_);
     node_ = std::make_shared<const cache::Node>(*node);

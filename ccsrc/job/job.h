@@ -66,6 +66,7 @@ class Job {
   // refuses (Errc::kDisagreement) beside a living one.
   Task<Result<void>> AwaitAlone();
   void SetStartModel(std::shared_ptr<const model::Model> model);
+  // Errc::kDisagreement when another Server has been faster since.
   Task<Result<void>> Join(std::string node_id, std::string tcp_address);
 
   // The phases, until the end. On the control loop. The heartbeat runs beside it on a loop that never waits
@@ -99,6 +100,7 @@ class Job {
 
   Iteration& iteration() { return *iteration_; }
   Standing standing() const;
+  Error NotAlone(const std::string& other) const;
   // Renews this Server's place in the cluster, with a new epoch if it had lost it.
   Task<> RenewNode();
   void Adopt(const cache::Status& status, Rules rules);

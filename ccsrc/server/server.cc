@@ -94,6 +94,7 @@ Result<void> Server::Start(const std::vector<StartFeature>& features, std::uint6
 
   if (const Result<void> wanted = StillWanted(); !wanted) return wanted;
   if (const Result<void> joined = OnControlLoop(job_->Join(node_id_, tcp_address_)); !joined) {
+    if (joined.error().code == Errc::kDisagreement) return joined;
     return Error{joined.error().code,
                  "Failed to register server " + node_id_ + " to distributed cache: " + joined.error().text};
   }

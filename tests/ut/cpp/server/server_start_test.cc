@@ -14,7 +14,7 @@
 namespace msfl::server {
 namespace {
 
-class ServerStopTest : public testing::Test {
+class ServerStartTest : public testing::Test {
  protected:
   ServerOptions Options() {
     ServerOptions options;
@@ -60,7 +60,7 @@ class ServerStopTest : public testing::Test {
   const float values_[2] = {1, 2};
 };
 
-TEST_F(ServerStopTest, WhileTheCacheIsNotThere) {
+TEST_F(ServerStartTest, WhileTheCacheIsNotThere) {
   redis_.Kill();
   ServerOptions options = Options();
   options.cache_patience_ms = 900'000;
@@ -76,7 +76,7 @@ TEST_F(ServerStopTest, WhileTheCacheIsNotThere) {
   }
 }
 
-TEST_F(ServerStopTest, WhileItWaitsForTheHeartbeatOfADeadOne) {
+TEST_F(ServerStartTest, WhileItWaitsForTheHeartbeatOfADeadOne) {
   Tell({"HSET", "ms_fl:{stop test}:nodes", "dead", "SERVER 127.0.0.1:1 1"});
   Tell({"SET", "ms_fl:{stop test}:alive:dead", "1", "PX", "600000"});
   Server server(
@@ -90,7 +90,7 @@ TEST_F(ServerStopTest, WhileItWaitsForTheHeartbeatOfADeadOne) {
   EXPECT_EQ(outcome.error().code, Errc::kStopping) << outcome.error().text;
 }
 
-TEST_F(ServerStopTest, AtAnyMoment) {
+TEST_F(ServerStartTest, AtAnyMoment) {
   for (int wait_us = 0; wait_us < 30'000; wait_us += 700) {
     Server server(
         Options(), [](job::IterationEnded) {}, [] {});
@@ -102,6 +102,24 @@ TEST_F(ServerStopTest, AtAnyMoment) {
       EXPECT_EQ(outcome.error().code, Errc::kStopping) << outcome.error().text;
     }
     EXPECT_TRUE(Tell({"HKEYS", "ms_fl:{stop test}:nodes"}).array.empty());
+  }
+}
+
+TEST_F(ServerStartTest, OfTwoThatStartAtTheSameMomentOneStays) {
+  for (int round = 0; round < 4; ++round) {
+    Server one(
+        Options(), [](job::IterationEnded) {}, [] {});
+    Server other(
+        Options(), [](job::IterationEnded) {}, [] {});
+    std::future<Result<void>> one_started = StartElsewhere(one), other_started = StartElsewhere(other);
+    const Result<void> outcomes[] = {one_started.get(), other_started.get()};
+    EXPECT_NE(outcomes[0].has_value(), outcomes[1].has_value());
+    for (const Result<void>& outcome : outcomes) {
+      if (outcome) continue;
+      EXPECT_NE(outcome.error().text.find("several Servers for one job are not available"), std::string::npos)
+          << outcome.error().text;
+    }
+    EXPECT_EQ(Tell({"HKEYS", "ms_fl:{stop test}:nodes"}).array.size(), 1U);
   }
 }
 
