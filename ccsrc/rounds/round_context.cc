@@ -62,6 +62,7 @@ Task<net::HttpReply> Serve(RoundContext& context, Round round, const net::HttpRe
     const job::Gate::View view = co_await context.job.gate().Enter(kSwitchPatience, last.get());
     const std::string_view refusal = Refusal(view, round);
     if (!refusal.empty()) co_return PlainText(refusal);
+    if (context.withdrawing() && !ServesModelsOnly(round)) co_await context.AwaitWithdrawals();
     Outcome outcome = co_await round(context, request, *view.iteration);
     if (!outcome.moved) co_return std::move(outcome.reply);
     context.job.NoteMoved();
@@ -102,6 +103,7 @@ Task<bool> RoundContext::MayAskAgain(SteadyClock::time_point asked_first,
     co_return true;
   }
   const Executor executor = co_await asio::this_coro::executor;
+  ++withdrawals_;
   asio::co_spawn(executor, Withdraw(*this, iteration, std::string(fl_id), std::string(nonce)),
                  asio::detached);
   co_return false;
@@ -111,9 +113,16 @@ Task<> RoundContext::Withdraw(RoundContext& context, cache::IterationKey iterati
                               std::string nonce) {
   while (!context.job.stopping()) {
     const Result<void> done = co_await context.store.Withdraw(iteration, fl_id, nonce);
-    if (done) co_return;
-    co_await Pause(std::chrono::milliseconds(200));
+    if (done) break;
+    co_await Pause(std::chrono::milliseconds(50));
   }
+  --context.withdrawals_;
+}
+
+Task<> RoundContext::AwaitWithdrawals() {
+  constexpr std::chrono::seconds kPatience(1);
+  const SteadyClock::time_point until = SteadyClock::now() + kPatience;
+  while (withdrawing() && SteadyClock::now() < until) co_await Pause(std::chrono::milliseconds(10));
 }
 
 Task<> Pause(std::chrono::milliseconds time) {

@@ -51,6 +51,11 @@ struct RoundContext {
   Task<bool> MayAskAgain(SteadyClock::time_point asked_first, const cache::IterationKey& iteration,
                          std::string_view fl_id, std::string_view nonce);
 
+  // Requests given up that the cache does not know of yet. A device's next request waits for them a while: it
+  // may be refused for its own earlier one.
+  bool withdrawing() const { return withdrawals_ != 0; }
+  Task<> AwaitWithdrawals();
+
   // Names one request, so that a script that is sent twice counts once. Unique in the cluster.
   std::string NewNonce();
 
@@ -59,6 +64,7 @@ struct RoundContext {
   static Task<> Withdraw(RoundContext& context, cache::IterationKey iteration, std::string fl_id,
                          std::string nonce);
 
+  std::atomic<std::uint64_t> withdrawals_{0};
   const std::string nonce_prefix_;
   std::atomic<std::uint64_t> nonce_count_{0};
 };
