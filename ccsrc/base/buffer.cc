@@ -146,6 +146,7 @@ void BufferPool::TrimUnused() {
     const std::lock_guard lock(mutex_);
     for (std::size_t index = 0; index < kClasses; ++index) {
       SizeClassIdle& idle = idle_[index];
+      if (idle.buffers.empty()) continue;  // so are the classes beyond what a machine can address
       const auto end = idle.buffers.begin() + static_cast<std::ptrdiff_t>(idle.fewest);
       unused.insert(unused.end(), idle.buffers.begin(), end);
       idle.buffers.erase(idle.buffers.begin(), end);
