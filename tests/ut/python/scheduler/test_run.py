@@ -28,7 +28,8 @@ def test_port_that_is_taken(redis_server):
 
 def test_log_lines(redis_server, free_port, monkeypatch):
     lines: list[str] = []
-    monkeypatch.setattr("mindspore_federated.log.info", lines.append)
+    for level in ("info", "progress"):
+        monkeypatch.setattr(f"mindspore_federated.log.{level}", lines.append)
     start(redis_server.address, free_port)
     assert lines == ["Start http server!", "Scheduler started successfully."]
 
