@@ -105,6 +105,18 @@ TEST_F(ServerStartTest, AtAnyMoment) {
   }
 }
 
+TEST_F(ServerStartTest, WhenItIsUpAndTheCacheIsSilentOrGone) {
+  for (const bool gone : {false, true}) {
+    Server server(
+        Options(), [](job::IterationEnded) {}, [] {});
+    ASSERT_TRUE(StartElsewhere(server).get());
+    gone ? redis_.Kill() : redis_.Pause();
+    server.Stop();
+    redis_.Kill();  // with what was registered
+    redis_.Start();
+  }
+}
+
 TEST_F(ServerStartTest, OfTwoThatStartAtTheSameMomentOneStays) {
   for (int round = 0; round < 4; ++round) {
     Server one(
