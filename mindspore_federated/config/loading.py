@@ -69,14 +69,18 @@ def _load(file: str, model: type[_Config]) -> _Config:
         problems += problems_of(error, fields, walk.lines, reported, file)
     else:
         problems += rules_between_keys(config, walk.lines, file)
-        missing_features = not_there_yet(config, file)
-        problems += [replace(problem, line=walk.lines.get(problem.key)) for problem in missing_features]
+    problems = _in_documented_order(problems, list(fields))
+    # Also when its other keys are wrong, so that nobody mends those in vain; last, where the eye falls.
+    reported = {problem.key for problem in problems}
+    for problem in not_there_yet(walk.values, file):
+        if problem.key not in reported:
+            problems.append(replace(problem, line=walk.lines.get(problem.key)))
     for warning in walk.warnings:
         log.warning("%s", warning.render(file).replace("\n   ", ""))
     if problems:
-        raise ConfigError(file, _in_documented_order(problems, list(fields)))
+        raise ConfigError(file, problems)
     for key in IGNORED_FOR_NOW:
-        if value_of(config, key):
+        if value_of(walk.values, key):
             log.warning("%s is not there yet and ignored (%s)", key, file)
     return config
 

@@ -5,11 +5,10 @@ Nothing of this may be accepted silently: a job that asks for encryption must ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mindspore_federated.config.errors import Problem, file_suffix, shown
-from mindspore_federated.config.model import CommonConfig
 
 
 @dataclass(frozen=True)
@@ -34,11 +33,11 @@ _NOT_YET = (
 IGNORED_FOR_NOW = ("summary.data_rate_dir",)
 
 
-def value_of(config: CommonConfig, dotted: str) -> object:
-    """The value of a dotted key; None if the role of `config` does not read it."""
-    value: object = config
+def value_of(values: Mapping[str, object], dotted: str) -> object:
+    """The value of a dotted key in nested mappings; None if it is not set, or not read by the role."""
+    value: object = values
     for name in dotted.split("."):
-        value = getattr(value, name, None)
+        value = value.get(name) if isinstance(value, Mapping) else None
     return value
 
 
@@ -47,14 +46,14 @@ def _message(key: str, value: object, works: str, file: str) -> Problem:
     return Problem(text, key=key, value=shown(value), allowed=works)
 
 
-def not_there_yet(config: CommonConfig, file: str) -> Iterator[Problem]:
-    """Yields a problem for each value whose feature does not exist yet."""
+def not_there_yet(values: Mapping[str, object], file: str) -> Iterator[Problem]:
+    """Yields a problem for each value whose feature does not exist yet, whatever else is wrong with it."""
     for row in _NOT_YET:
-        value = value_of(config, row.key)
+        value = value_of(values, row.key)
         if value is not None and value not in row.works:
             listed = ", ".join("true" if x is True else "false" if x is False else str(x) for x in row.works)
             yield _message(row.key, value, f"what works today is {listed}", file)
-    address = config.distributed_cache.address
-    if address.startswith("rediss://"):
+    address = value_of(values, "distributed_cache.address")
+    if isinstance(address, str) and address.startswith("rediss://"):
         works = "what works today is host:port, redis:// and unix:, without TLS"
         yield _message("distributed_cache.address", address, works, file)

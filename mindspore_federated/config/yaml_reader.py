@@ -109,6 +109,7 @@ class _Reader:
 
 def _compose(content: bytes, file: str) -> yaml.Node | None:
     loader = yaml.SafeLoader(content)
+    loader.name = file  # in the parser's messages, instead of "<byte string>"
     try:
         return loader.get_single_node()
     finally:
@@ -125,10 +126,10 @@ def read_yaml(file: str) -> Mapping:
     try:
         with open(file, "rb") as stream:
             content = stream.read(MAX_FILE_BYTES + 1)
-    except FileNotFoundError as error:
-        raise ConfigError(file, [Problem(f"yaml config file {file} not exist")]) from error
+    except FileNotFoundError:
+        raise ConfigError(file, [Problem(f"yaml config file {file} not exist")]) from None
     except (OSError, ValueError) as error:
-        raise ConfigError(file, [Problem(f"yaml config file {file} cannot be read: {error}")]) from error
+        raise ConfigError(file, [Problem(f"yaml config file {file} cannot be read: {error}")]) from None
     if len(content) > MAX_FILE_BYTES:
         text = f"The file is larger than {MAX_FILE_BYTES} bytes{file_suffix(file)}"
         raise ConfigSyntaxError(file, [Problem(text)])
@@ -138,11 +139,12 @@ def read_yaml(file: str) -> Mapping:
     except ConfigError:
         raise
     except yaml.YAMLError as error:
-        raise ConfigSyntaxError(file, [Problem(f"{error}{file_suffix(file)}")]) from error
-    except RecursionError as error:
+        # The message says it all; pages of the parser's innards would hide it.
+        raise ConfigSyntaxError(file, [Problem(f"{error}{file_suffix(file)}")]) from None
+    except RecursionError:
         raise ConfigSyntaxError(
             file, [Problem(f"The file is nested too deeply{file_suffix(file)}")]
-        ) from error
+        ) from None
     if not isinstance(node, Mapping):
         text = f"Expect content of yaml config file {file} is of the dict type{file_suffix(file)}"
         raise ConfigError(file, [Problem(text)])

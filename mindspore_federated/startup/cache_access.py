@@ -67,7 +67,7 @@ class CacheAccess:
             raise RuntimeError(
                 f"Link to distributed cache failed, distributed cache address: {shown}, "
                 f"enable ssl: 0: {error}"
-            ) from error
+            ) from None
         deadline = time.monotonic() + PATIENCE_SECONDS
         told = False
         while not should_stop() and _refuses(endpoint):
@@ -78,7 +78,12 @@ class CacheAccess:
                 )
             if not told:
                 told = True
-                log.warning("The distributed cache at %s refuses connections; trying again", shown)
+                log.warning(
+                    "The distributed cache at %s refuses connections; trying again for %.0f s. "
+                    "Is redis-server running there?",
+                    shown,
+                    PATIENCE_SECONDS,
+                )
             again = time.monotonic() + _RETRY_SECONDS
             while not should_stop() and time.monotonic() < again:
                 time.sleep(0.05)

@@ -99,13 +99,15 @@ class ServerSession:
         return not failures
 
     def _begin_exit_on_signal(self) -> None:
-        if self._signals.requested and self._stopper is None:
-            log.progress("Receive signal message %d and begin exit", self._signals.number)
-            self._begin_exit()
+        if self._signals.requested:
+            self._begin_exit(f"Receive signal message {self._signals.number} and begin exit")
 
-    def _begin_exit(self) -> None:
+    def _begin_exit(self, why: str = "") -> None:
+        """Starts the end, once, whichever thread is the first to see a reason for it."""
         with self._lock:
             if self._stopper is None:
+                if why:
+                    log.progress("%s", why)
                 self._stopper = threading.Thread(target=self._stop, name="msfl-stop")
                 self._stopper.start()
 

@@ -385,9 +385,23 @@ def test_what_is_not_there_yet_refuses(job: Job, key: str, value: object, works:
     assert "secret" not in error
 
 
+def test_secure_aggregation_is_not_there_yet_whatever_its_keys(job: Job) -> None:
+    job.set("encrypt.encrypt_train_type", "PW_ENCRYPT")
+    text = "The value 'PW_ENCRYPT' of parameter 'encrypt.encrypt_train_type' is not there yet"
+    assert job.error().splitlines()[-3].startswith(text)  # then its place, and how many problems there are
+
+
+def test_a_value_that_is_none_is_told_once(job: Job) -> None:
+    job.set("enable_ssl", "yes and no")
+    job.set("server_mode", "NO_SUCH_MODE")
+    assert "is not there yet" not in job.error()
+
+
 def test_tls_is_not_there_yet(job: Job) -> None:
     job.set("enable_ssl", True)
     assert job.error().startswith(MISSING.format("ssl.server_cert_path", job.path))
+    # Nobody should make certificates first.
+    assert "The value True of parameter 'enable_ssl' is not there yet" in job.error()
     ssl = {name: "x" for name in ("server_cert_path", "client_cert_path", "ca_cert_path", "cipher_list")}
     job.set("ssl", ssl)
     assert "The value True of parameter 'enable_ssl' is not there yet" in job.error()

@@ -238,7 +238,7 @@ def test_a_port_that_is_taken(job: Job) -> None:
 def test_a_signal_while_the_cache_is_away(job: Job) -> None:
     job.configure(f"{{address: '127.0.0.1:{free_port()}'}}")
     server = job.server("model")
-    wait_until(lambda: "refuses connections; trying again" in server.log())
+    wait_until(lambda: "refuses connections; trying again for 900 s" in server.log())
     assert server.end(signal.SIGINT) == 0
     assert [server.told()["hook"] for _ in range(2)] == ["before_stopped", "returned"]
 

@@ -49,8 +49,10 @@ def run(signal_at_start: bool) -> None:
         ServerSession(server, other, other, signals, other).run([], 1)
 
 
-def test_a_signal_ends_the_start() -> None:
+def test_a_signal_ends_the_start(capsys: pytest.CaptureFixture[str]) -> None:
     run(signal_at_start=True)
+    # Two threads look for it.
+    assert capsys.readouterr().err.count("Receive signal message 15 and begin exit") == 1
 
 
 def test_a_start_that_fails_is_told() -> None:
