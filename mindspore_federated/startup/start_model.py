@@ -33,9 +33,11 @@ def start_model(argument: object, store: RecoveryStore) -> Features:
         given = FeatureMap()
     else:
         given = _from_argument(argument)
-        if set(given.feature_map()) != set(recovered):
+        sizes = {name: item.data.size for name, item in given.feature_map().items()}
+        if sizes != {name: data.size for name, data in recovered.items()}:
             log.warning(
-                "The recovery checkpoint in %s holds other parameters than the argument; it is used",
+                "The recovery checkpoint in %s holds other parameters than the argument 'feature_map' and "
+                "is used in its place; for another model choose another fl_name or checkpoint_dir",
                 store.folder,
             )
     items = given.feature_map()

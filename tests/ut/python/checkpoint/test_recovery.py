@@ -26,7 +26,7 @@ def place(folder: Path, name: str, number: float) -> str:
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
-    for level in ("info", "warning"):
+    for level in ("info", "progress", "warning"):
         monkeypatch.setattr(log, level, lambda msg, *args: found.append(msg % args))
     return found
 

@@ -51,7 +51,7 @@ def yaml_config(tmp_path: Path) -> str:
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
-    for level in ("info", "warning", "error"):
+    for level in ("info", "progress", "warning", "error"):
         monkeypatch.setattr(log, level, lambda msg, *args: found.append(msg % args))
     return found
 
@@ -318,6 +318,9 @@ def test_a_recovery_checkpoint_takes_precedence(tmp_path: Path, lines: list[str]
         assert [aggr for _, _, aggr in start_model(argument, store)] == [True, True]
     assert not any("other parameters" in line for line in lines)
     start_model({"c": np.zeros(2, np.float32)}, store)
+    assert "other parameters" in lines[-1]
+    lines.clear()
+    start_model({"a": np.zeros(2, np.float32), "b": np.zeros(3, np.float32)}, store)
     assert "other parameters" in lines[-1]
 
 
