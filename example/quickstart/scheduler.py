@@ -1,4 +1,4 @@
-"""The Scheduler's process: tells an operator how the job is doing, and takes orders.
+"""The Scheduler's process: tells an operator how the job is doing.
 
 Usage: python scheduler.py <job.yaml> <ip:port>, then: curl http://<ip:port>/state
 """

@@ -6,12 +6,14 @@ import random
 from collections.abc import Awaitable
 from typing import Callable, TypeVar
 
+from mindspore_federated import log
 from mindspore_federated.client.exceptions import MalformedAnswer, RequestRefused, TemporaryError
 from mindspore_federated.client.messages import GetResult, RetCode
 from mindspore_federated.client.round_calls import RoundCalls
 from mindspore_federated.client.waiting import Backoff, Clock, Patience, Waiting
 
 T = TypeVar("T")
+_FAULTS_UNTOLD = 2  # a Server that is switching or restarting is no news
 
 
 class PatientCalls:
@@ -42,10 +44,14 @@ class PatientCalls:
     async def persist(self, call: Callable[[], Awaitable[T]]) -> T:
         """Repeats `call` through everything that may pass by itself."""
         backoff = Backoff(self._waiting)
+        faults = 0
         while True:
             try:
                 return await call()
             except TemporaryError as fault:
+                if faults == _FAULTS_UNTOLD:
+                    log.warning("%s; trying again for up to %.0f s", fault, self._waiting.patience)
+                faults += 1
                 await self._patience.sleep(backoff.pause(), str(fault), fault)
             except (MalformedAnswer, RequestRefused) as fault:
                 self.count_refusal(fault)

@@ -292,6 +292,15 @@ async def test_http_status(device, status):
             await client.run()
 
 
+@pytest.mark.parametrize(("faults", "warnings"), [(2, 0), (3, 1), (30, 1)])
+async def test_a_fault_that_lasts_is_told_once(device, one_iteration, capsys, faults, warnings):
+    away = TransportError("startFLJob: nobody there")
+    client, _ = device(*[("startFLJob", away)] * faults, *one_iteration)
+    await client.run()
+    told = capsys.readouterr().err
+    assert told.count("nobody there; trying again for up to 3600 s") == told.count("\n") == warnings
+
+
 async def test_patience_ends(device, clock):
     client, _ = device(*[("startFLJob", SAFEMODE)] * 100, patience=120.0)
     begin = clock.now()
