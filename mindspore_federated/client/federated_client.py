@@ -4,6 +4,7 @@ What each answer leads to (wire.md, sections 3 to 5; more patiently than the ref
 
     accepted (200)                  go on
     300, 201, not selected          sleep until `next_req_time` or the iteration is over, then startFLJob
+    300, not in this iteration      startFLJob soon: the Server has restarted, and may be waiting for us
     400                             the same, but only a few times in a row
     safemode, transport fault, 5xx  the same request again, with growing pauses
     disabled or finished            a finished job still answers getResult: done; otherwise JobDisabled
@@ -49,6 +50,7 @@ from mindspore_federated.client.transport import HttpTransport, Transport
 from mindspore_federated.client.waiting import Clock, Waiting
 
 _ALREADY_COUNTED = "Updating metadata of UpdateModelClientList failed"
+_NOT_IN_ITERATION = "devices_meta for "
 _ANSWER_HEAD = 1 << 20
 
 
@@ -186,7 +188,10 @@ class FederatedClient:
         answer, counted = await self._upload(encoded)
         if counted:
             self._calls.update_counted()
-        await self._come_back_later(answer)
+        if answer.retcode is RetCode.OUT_OF_TIME and answer.reason.startswith(_NOT_IN_ITERATION):
+            await self._calls.pause(answer.next_req_time_ms, answer.reason)
+        else:
+            await self._come_back_later(answer)
         return IterationResult(started.iteration, update.loss, update.accuracy, counted)
 
     def _train_locally(self, plan: Plan, weights: Weights, iteration: int) -> tuple[UpdateModel, memoryview]:

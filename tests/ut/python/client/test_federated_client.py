@@ -301,6 +301,17 @@ async def test_a_fault_that_lasts_is_told_once(device, one_iteration, capsys, fa
     assert told.count("nobody there; trying again for up to 3600 s") == told.count("\n") == warnings
 
 
+async def test_a_device_that_the_server_has_forgotten_starts_again_soon(
+    device, answers, one_iteration, clock
+):
+    begin = clock.now()
+    due = str(clock.unix_ms() + 30_000)
+    forgotten = answers.update_model(300, "devices_meta for device is not set. Please retry later.", due)
+    client, _ = device(one_iteration[0], ("updateModel", forgotten), *one_iteration)
+    assert await client.run() == JobResult(last_iteration=1, updates=1)
+    assert clock.now() - begin < 10
+
+
 async def test_patience_ends(device, clock):
     client, _ = device(*[("startFLJob", SAFEMODE)] * 100, patience=120.0)
     begin = clock.now()
