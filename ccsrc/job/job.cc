@@ -42,7 +42,10 @@ Task<Result<void>> Job::AgreeOnModel(const model::Layout& layout) {
   description_ = EncodeModelDescription(layout);
   Result<std::string> published = co_await store_.AgreeOnModel(description_);
   if (!published) co_return published.error();
-  co_return CompareModelDescription(layout, *published);
+  const Result<void> agreed = CompareModelDescription(layout, *published);
+  if (agreed) co_return agreed;
+  co_return Error{agreed.error().code,
+                  agreed.error().text + ". Start with the job's own model, or choose another fl_name"};
 }
 
 Task<Result<void>> Job::AwaitAlone() {
@@ -118,6 +121,11 @@ Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address) {
 }
 
 Task<> Job::Run() {
+  if (status_.state == cache::InstanceState::kFinish) {
+    MSFL_LOG(kWarning,
+             "the job has finished before: devices are served its model and train no more. To train "
+             "again choose another fl_name");
+  }
   Phase phase = status_.state == cache::InstanceState::kRunning ? Phase::kCollect : Phase::kRest;
   while (phase != Phase::kShutdown) {
     switch (phase) {

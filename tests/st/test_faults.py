@@ -6,6 +6,7 @@ import signal
 
 import aiohttp
 import numpy as np
+import pytest
 
 from mindspore_federated.client.messages import StartFLJobAnswer
 
@@ -54,6 +55,18 @@ async def test_a_restart_keeps_iteration_and_model(start_server, device):
     await phone.close()
     assert await phone.start() == OVER
     assert (await phone.model(4)).weights["bias"].tolist() == [40]
+    assert "the job has finished before" in server.log.read_text()
+
+
+async def test_another_model_under_the_same_name_is_refused(start_server):
+    server = start_server()
+    assert server.end() == 0
+    model = server.folder / "model.npz"
+    with np.load(model) as arrays:
+        other = {**arrays, "bias": np.zeros(2, np.float32)}
+    np.savez(model, **other)
+    with pytest.raises(AssertionError, match=r"declared in the distributed cache.*choose another fl_name"):
+        server.start()
 
 
 async def test_a_restart_without_the_cache_goes_on_from_the_checkpoint(start_server, device, redis):
