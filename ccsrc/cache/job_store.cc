@@ -21,6 +21,7 @@ void JobStore::SetRules(Windows windows, Thresholds thresholds, std::uint64_t it
 JobEvent ParseJobEvent(std::string_view line) {
   using Kind = JobEvent::Kind;
   static constexpr std::pair<std::string_view, Kind> kKinds[] = {{"start_full", Kind::kStartFull},
+                                                                 {"start_open", Kind::kStartOpen},
                                                                  {"update_full", Kind::kUpdateFull},
                                                                  {"counted_full", Kind::kCountedFull},
                                                                  {"moved", Kind::kMoved},

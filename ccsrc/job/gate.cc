@@ -55,25 +55,24 @@ Gate::View Gate::Look() const {
 
 void Gate::Shut() {
   const std::lock_guard lock(mutex_);
-  if (service_ != Service::kStopping) shut_ = true;
+  if (!closed_) shut_ = true;
 }
 
 void Gate::Open(Service service, std::shared_ptr<Iteration> iteration) {
   const std::lock_guard lock(mutex_);
   iteration_ = std::move(iteration);
-  if (service_ != Service::kStopping) service_ = service;
+  if (!closed_) service_ = service;
   shut_ = false;
   WakeAll();
 }
 
-void Gate::SetService(Service service) {
+void Gate::Close(Service service) {
   const std::lock_guard lock(mutex_);
-  if (service_ == Service::kStopping) return;
+  if (closed_) return;
+  closed_ = true;
   service_ = service;
-  if (service == Service::kStopping) {
-    shut_ = false;
-    WakeAll();
-  }
+  shut_ = false;
+  WakeAll();
 }
 
 void Gate::WakeAll() {

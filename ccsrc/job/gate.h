@@ -36,9 +36,8 @@ class Gate {
 
   void Shut();
   void Open(Service service, std::shared_ptr<Iteration> iteration);
-  // Changes the service alone; an open gate stays open, a shut one shut. kStopping also opens it and is
-  // final.
-  void SetService(Service service);
+  // Opens for good: from now on everybody gets the answer of `service`. The first call counts.
+  void Close(Service service);
 
  private:
   struct Waiter;
@@ -46,7 +45,7 @@ class Gate {
   void WakeAll();                              // mutex_ held
 
   mutable std::mutex mutex_;
-  bool shut_ = true;
+  bool shut_ = true, closed_ = false;
   Service service_ = Service::kSafemode;
   std::shared_ptr<Iteration> iteration_;
   std::list<std::shared_ptr<Waiter>> waiters_;

@@ -108,13 +108,12 @@ Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address) {
     const std::lock_guard lock(node_mutex_);
     node_ = std::make_shared<const cache::Node>(*node);
   }
-  store_.Watch(
-      [this](const cache::JobEvent& event) {
-        // A new deadline may mean that a full round has opened again: the cache is asked.
-        if (event.kind == cache::JobEvent::Kind::kDeadline) iteration_->start_fl_job_full = false;
-        NoteMoved();
-      },
-      [this] { NoteMoved(); });
+  store_.Watch([this](const cache::JobEvent& event) { NoteEvent(event); },
+               [this] {
+                 iteration_->start_fl_job_full =
+                     false;  // it may have opened again unheard: the cache is asked
+                 NoteMoved();
+               });
   Adopt(status_, rules_);
   OpenGate();
   co_return Result<void>();
@@ -173,7 +172,7 @@ Task<> Job::RenewNode() {
 
 void Job::RequestStop() {
   stop_requested_ = true;
-  gate_.SetService(Service::kStopping);
+  gate_.Close(Service::kStopping);
   wakeup_.Notify();
   beat_wakeup_.Notify();
 }
@@ -183,7 +182,14 @@ std::shared_ptr<const cache::Node> Job::node() const {
   return node_;
 }
 
-void Job::NoteCountedFull() { NoteMoved(); }
+void Job::NoteEvent(const cache::JobEvent& event) {
+  using Kind = cache::JobEvent::Kind;
+  if (event.iteration == status_.current &&
+      (event.kind == Kind::kStartFull || event.kind == Kind::kStartOpen)) {
+    iteration_->start_fl_job_full = event.kind == Kind::kStartFull;
+  }
+  NoteMoved();
+}
 
 void Job::NoteMoved() {
   look_now_ = true;

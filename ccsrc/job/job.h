@@ -80,11 +80,9 @@ class Job {
   Gate& gate() { return gate_; }
   const model::History& history() const { return history_; }
   std::shared_ptr<const cache::Node> node() const;
-  // The update that completes the count was counted through this Server.
-  void NoteCountedFull();
   // A window began: it ends in `in_ms` at the earliest.
   void NoteDeadline(std::int64_t in_ms);
-  // The store said that things have moved on.
+  // Things have moved on, or every update is counted: time to look.
   void NoteMoved();
   // This Server's sum of `key` holds an update that is not counted: the iteration can't become valid.
   void NoteSpoilt(const cache::IterationKey& key);
@@ -101,6 +99,7 @@ class Job {
   Iteration& iteration() { return *iteration_; }
   Standing standing() const;
   Error NotAlone(const std::string& other) const;
+  void NoteEvent(const cache::JobEvent& event);
   // Renews this Server's place in the cluster, with a new epoch if it had lost it.
   Task<> RenewNode();
   void Adopt(const cache::Status& status, Rules rules);

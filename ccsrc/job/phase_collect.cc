@@ -36,6 +36,7 @@ Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
       co_return Phase::kSwitch;
     case Move::kStop:
       MSFL_LOG(kInfo, "the job is being stopped: instance=" << current.instance);
+      job.gate_.Close(Service::kDisabled);  // the job is over for the devices, not only this process
       job.RequestStop();
       co_return Phase::kShutdown;
     case Move::kFail: {

@@ -153,7 +153,6 @@ Task<Outcome> StartFlJob(RoundContext& context, const net::HttpRequest& request,
     case cache::JoinVerdict::kMoved:
       co_return Outcome::Moved();
     case cache::JoinVerdict::kThresholdReached:
-      iteration.start_fl_job_full = true;
       co_return RefuseByThreshold(context, iteration);
     case cache::JoinVerdict::kContentRefused:
       co_return Refuse(context, iteration, kOutOfTime,

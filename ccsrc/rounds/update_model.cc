@@ -157,7 +157,12 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   if (reserved->first && reserved->deadline_in_ms) context.job.NoteDeadline(*reserved->deadline_in_ms);
 
   // All that the end of the iteration reads stands before the count that may bring it about.
-  co_await Add(iteration.sum, content.contributions, reserved->data_size);
+  try {
+    co_await Add(iteration.sum, content.contributions, reserved->data_size);
+  } catch (...) {  // out of memory: the sum may hold a part
+    context.job.NoteSpoilt(iteration.key());
+    throw;
+  }
   iteration.AddMetrics(message->upload_loss(), reserved->data_size, message->upload_accuracy(),
                        reserved->eval_data_size);
   NoteParticipation(context.options, iteration, reserved->now_ms - reserved->joined_ms);
@@ -174,7 +179,7 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   }
   if (committed->last) {
     iteration.update_model_full = true;
-    context.job.NoteCountedFull();
+    context.job.NoteMoved();
   }
   net::HttpReply reply;
   reply.head = MakeAnswer(kSucceed, "success not ready", TimeText(iteration.NextRequestTime()));

@@ -14,9 +14,9 @@ redis.call('HSET', KEYS[3], 'void:' .. nonce, 1)
 redis.call('PEXPIRE', KEYS[3], ARGV[9])
 
 -- A round that was full opens again, with a fresh window.
-local function reopen(deadline, window)
+local function reopen(deadline, window, kind)
   redis.call('HSET', KEYS[3], deadline, integer(now_ms() + window))
-  publish('deadline', ARGV[1], ARGV[2])
+  publish(kind, ARGV[1], ARGV[2])
 end
 
 local device, update = redis.call('HGET', KEYS[4], fl_id), redis.call('HGET', KEYS[5], fl_id)
@@ -26,11 +26,11 @@ if update then
     redis.call('HDEL', KEYS[5], fl_id)
     redis.call('HINCRBY', KEYS[3], 'leased:' .. epoch, -1)
     local left = redis.call('HINCRBY', KEYS[3], 'leased', -1) + tonumber(redis.call('HGET', KEYS[3], 'counted') or 0)
-    if left + 1 >= tonumber(ARGV[7]) then reopen('update_by', ARGV[8]) end
+    if left + 1 >= tonumber(ARGV[7]) then reopen('update_by', ARGV[8], 'deadline') end
   end
 elseif device and string.match(device, '^%S+ %S+ %S+ (.*)$') == nonce then
   redis.call('HDEL', KEYS[4], fl_id)
   local started = redis.call('HINCRBY', KEYS[3], 'started', -1)
-  if started + 1 >= tonumber(ARGV[5]) then reopen('start_by', ARGV[6]) end
+  if started + 1 >= tonumber(ARGV[5]) then reopen('start_by', ARGV[6], 'start_open') end
 end
 return 1

@@ -73,7 +73,8 @@ TEST_F(GateTest, WhoWasToldThatItsIterationIsOverWaitsForTheNext) {
 TEST_F(GateTest, StoppingLetsEverybodyOutAndIsFinal) {
   auto waiting = Enter(0, kLong);
   std::this_thread::sleep_for(kShort);
-  gate.SetService(Service::kStopping);
+  gate.Close(Service::kStopping);
+  gate.Close(Service::kDisabled);
   EXPECT_EQ(waiting.get().service, Service::kStopping);
   gate.Shut();
   gate.Open(Service::kServing, MakeIteration(1));

@@ -185,6 +185,16 @@ TEST_F(IterationEndTest, ASecondServerIsRefusedWhileTheFirstOneLives) {
   EXPECT_NE(alone.error().text.find("several Servers for one job are not available"), std::string::npos);
 }
 
+TEST_F(IterationEndTest, AStoppedJobIsOverForTheDevicesAndEndsTheServer) {
+  Start();
+  const cache::IterationKey current = job_->gate().Look().iteration->key();
+  ASSERT_TRUE(OnControl(store_->SetState(current, cache::InstanceState::kStop)));
+  running_.wait();
+  for (const char* round : {"startFLJob", "updateModel", "getModel", "getResult"}) {
+    EXPECT_EQ(AskText(round, StartRequest("d1", 1)), kDisabledText);
+  }
+}
+
 TEST_F(IterationEndTest, AStoppingServerSaysSafemode) {
   Start();
   job_->RequestStop();
