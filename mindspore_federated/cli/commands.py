@@ -47,8 +47,9 @@ def state(address: str = typer.Option("127.0.0.1:11202", help="ip:port of the Sc
         err.print(f"{address} answered {error.code}: {text}", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
     except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)  # URLError wraps it in angle brackets
         err.print(
-            f"No answer from the Scheduler at {address}: {error}",
+            f"No answer from the Scheduler at {address}: {reason}",
             markup=False,
             highlight=False,
             soft_wrap=True,

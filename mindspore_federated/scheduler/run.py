@@ -39,15 +39,17 @@ async def _serve(
         record = JobRecord(fl_name, cache_address)
     except ValueError as error:
         raise RuntimeError(str(error)) from error
+    where = cache_address.rpartition("@")[2]  # without the password
     runner = web.ServerRunner(
         ManagementServer(ManagementService(record).answer), shutdown_timeout=_SHUTDOWN_SECONDS
     )
     try:
         try:
             if not await record.check_access():
-                log.warning("The distributed cache is not reachable yet; requests fail until it is.")
+                log.warning(
+                    "The distributed cache at %s is not reachable yet; requests fail until it is.", where
+                )
         except CacheUnavailableError as error:
-            where = cache_address.rpartition("@")[2]
             raise RuntimeError(
                 f"Link to distributed cache failed, distributed cache address: {where}, enable ssl: 0: "
                 f"{error.__cause__}"

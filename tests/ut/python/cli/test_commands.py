@@ -71,6 +71,7 @@ def test_state_without_a_scheduler(address):
     done = msfl("state", "--address", address)
     assert done.returncode == 1
     assert "No answer from the Scheduler" in done.stderr
+    assert "<urlopen" not in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -34,6 +34,13 @@ def test_log_lines(redis_server, free_port, monkeypatch):
     assert lines == ["Start http server!", "Scheduler started successfully."]
 
 
+def test_a_redis_that_is_not_there_is_named(free_port, capsys):
+    start("redis://u:secret@127.0.0.1:1", free_port)
+    told = capsys.readouterr().err
+    assert "The distributed cache at 127.0.0.1:1 is not reachable yet" in told
+    assert "secret" not in told
+
+
 def test_redis_may_come_later(redis_server, start_scheduler):
     redis_server.kill()
     scheduler = start_scheduler(redis_server.address)
