@@ -5,8 +5,8 @@
 namespace msfl::cache {
 namespace {
 
-std::string Link(const RedisAddress& address) {
-  return "Link to distributed cache failed, distributed cache address: " + address.ForDisplay() + ": ";
+std::string Cache(const RedisAddress& address) {
+  return "the distributed cache at " + address.ForDisplay() + ": ";
 }
 
 }  // namespace
@@ -26,7 +26,7 @@ std::vector<std::vector<std::string>> Greeting(const RedisAddress& address) {
 ConnectFault OpenFault(const RedisAddress& address, const boost::system::error_code& fault) {
   if (fault == asio::error::operation_aborted) return SilenceFault(address, fault);
   ConnectFault answer;
-  answer.error = Error{Errc::kCacheUnavailable, Link(address) + fault.message()};
+  answer.error = Error{Errc::kCacheUnavailable, Cache(address) + fault.message()};
   // A Redis that is just being started has no socket file yet.
   answer.not_yet = fault == boost::system::errc::connection_refused ||
                    fault == boost::system::errc::no_such_file_or_directory;
@@ -38,7 +38,7 @@ std::optional<ConnectFault> GreetingFault(const RedisAddress& address, const std
   if (reply.error) {
     ConnectFault answer;
     const Errc code = ClassifyRedisError(reply.value.text);
-    answer.error = Error{code, Link(address) + command + " was answered by '" + reply.value.text + "'"};
+    answer.error = Error{code, Cache(address) + command + " was answered by '" + reply.value.text + "'"};
     answer.not_yet = code == Errc::kCacheUnavailable;
     return answer;
   }
@@ -51,7 +51,7 @@ ConnectFault SilenceFault(const RedisAddress& address, const boost::system::erro
   answer.error.code = Errc::kCacheUnavailable;
   const bool timeout = fault == asio::error::operation_aborted || fault == asio::error::bad_descriptor;
   answer.error.text =
-      Link(address) +
+      Cache(address) +
       (timeout ? std::string("no answer before the deadline")
                : "closed by the other side, which may expect TLS or not be Redis (" + fault.message() + ")");
   return answer;
@@ -60,7 +60,7 @@ ConnectFault SilenceFault(const RedisAddress& address, const boost::system::erro
 ConnectFault ProtocolFault(const RedisAddress& address, const std::string& why) {
   ConnectFault answer;
   answer.error =
-      Error{Errc::kCacheRefused, Link(address) + "what listens there does not speak as Redis: " + why};
+      Error{Errc::kCacheRefused, Cache(address) + "what listens there does not speak as Redis: " + why};
   return answer;
 }
 

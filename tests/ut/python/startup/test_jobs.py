@@ -255,6 +255,27 @@ def test_a_cache_address_that_is_none(job: Job) -> None:
     assert "secret" not in server.log()
 
 
+def test_a_cache_with_another_password(job: Job) -> None:
+    port = free_port()
+    redis = subprocess.Popen(
+        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--requirepass", "right"],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        job.configure(f"{{address: 'redis://:secret@127.0.0.1:{port}'}}")
+        server = job.server("model")
+        assert server.told() == {"hook": "before_stopped"}
+        text = server.told()["text"]
+    finally:
+        redis.kill()
+        redis.wait()
+    link = "Link to distributed cache failed, distributed cache address: "
+    assert text.startswith(f"{link}127.0.0.1:{port}, enable ssl: 0: ")
+    assert text.count(link) == 1
+    assert "WRONGPASS" in text
+    assert "secret" not in server.log()
+
+
 def state_of(port: int) -> dict[str, Any]:
     link = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
