@@ -220,7 +220,11 @@ TEST_F(Client, CommandsInFlightSurviveABrokenConnection) {
     words.push_back("set");
     words.push_back(std::to_string(i));
     running.Start(loops, 0, client->Command(std::move(words)));
-    if (i % 20 == 0) Call(*admin, {"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"}, 1).value();
+    if (i % 20 == 0) {
+      Call(*admin, {"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"}, 1).value();
+      // One that is broken while it connects counts as down, and a link that is down refuses.
+      ASSERT_TRUE(Call(*client, {"PING"}));
+    }
   }
   for (const auto& answer : running.Wait()) {
     EXPECT_TRUE(answer) << answer.error().text;
