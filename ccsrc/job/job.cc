@@ -73,8 +73,10 @@ Task<Result<void>> Job::AwaitAlone() {
       }
     }
     if (now.empty()) co_return Result<void>();
-    MSFL_LOG(kWarning,
-             "waiting for the heartbeat of a Server that is gone to run out: node=" << now.begin()->first);
+    if (before.empty()) {
+      MSFL_LOG(kWarning, "waiting for the heartbeat of a Server that seems gone to run out: node="
+                             << now.begin()->first << " seconds=" << now.begin()->second / 1000 + 1);
+    }
     before = std::move(now);
     const SteadyClock::time_point next = SteadyClock::now() + kLook;
     while (SteadyClock::now() < next && !stop_requested_) co_await wakeup_.Wait(next);
