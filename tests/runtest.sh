@@ -126,7 +126,9 @@ python_tests() (
   for argument in ${pytest_arguments[@]+"${pytest_arguments[@]}"}; do
     [ -e "${argument%%::*}" ] && paths=()
   done
-  exec ../.venv/bin/pytest -W error --junit-xml "$results/python.xml" -o cache_dir="$root/build/.pytest_cache" \
+  # A run in the background ignores Ctrl-C, and so would the processes whose answer to it is tested.
+  heed='import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])'
+  exec ../.venv/bin/python -c "$heed" ../.venv/bin/pytest -W error --junit-xml "$results/python.xml" -o cache_dir="$root/build/.pytest_cache" \
     ${paths[@]+"${paths[@]}"} ${pytest_arguments[@]+"${pytest_arguments[@]}"}
 )
 
