@@ -6,8 +6,8 @@
 namespace msfl::cache {
 
 struct JobScripts {
-  Script join, reserve, commit, withdraw, open, agree_on_model, register_node, unregister, heartbeat, advance, expire,
-      observe, recreate, set_state;
+  Script join, reserve, commit, withdraw, open, agree_on_model, register_node, unregister, heartbeat, advance,
+      expire, observe, recreate, set_state;
 };
 const JobScripts& Scripts();
 

@@ -144,10 +144,21 @@ struct ExpireAnswer {
 };
 
 // A line on the channel `events`: "<kind> <instance> <iteration>"; the iteration is the current one after
-// what happened. kStartOpen: a full startFLJob has a place again, since one was withdrawn. kDeadline: a deadline was set, also when a full updateModel opens again since leases were
-// given back. kOther: anything else worth a look, such as nodes that are gone.
+// what happened. kStartOpen: a full startFLJob has a place again, since one was withdrawn. kDeadline: a
+// deadline was set, also when a full updateModel opens again since leases were given back. kOther: anything
+// else worth a look, such as nodes that are gone.
 struct JobEvent {
-  enum class Kind { kStartFull, kStartOpen, kUpdateFull, kCountedFull, kMoved, kState, kDeadline, kInstance, kOther };
+  enum class Kind {
+    kStartFull,
+    kStartOpen,
+    kUpdateFull,
+    kCountedFull,
+    kMoved,
+    kState,
+    kDeadline,
+    kInstance,
+    kOther
+  };
   Kind kind = Kind::kOther;
   IterationKey iteration;
 };
