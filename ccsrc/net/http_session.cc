@@ -16,6 +16,9 @@ namespace http = boost::beast::http;
 constexpr std::size_t kSmallBody = 16 * 1024;
 // Read and scanned in pieces that fit into the cache.
 constexpr std::size_t kBodyPiece = 256 * 1024;
+// What a session may read of a body in one turn. Bodies that come in one after the other are summed while
+// they are still in the cache; those that come in all at once, a piece of each in turn, are not.
+constexpr std::size_t kBodyBurst = std::size_t{4} << 20;
 constexpr std::size_t kChunkedInput = 64 * 1024;
 // An answer of up to this size is copied behind its header: cheaper than a second piece for the kernel.
 constexpr std::size_t kInlineReply = 2048;
@@ -262,12 +265,17 @@ auto HttpSession<Stream>::ReadBody(std::uint64_t length) -> Task<Body> {
     in_.Pass(got);
     non_finite_.Scan(data, 0, got);
   }
-  error_code ec;
+  std::size_t burst = 0;
   while (got < length) {
-    WaitUntil(SteadyClock::now() + context_->options.body_stall_timeout);
-    const std::size_t piece = std::min<std::size_t>(length - got, kBodyPiece);
-    const std::size_t received =
-        co_await stream_.async_read_some(asio::buffer(data + got, piece), asio::redirect_error(kAwait, ec));
+    const asio::mutable_buffer piece(data + got, std::min<std::size_t>(length - got, kBodyPiece));
+    error_code ec = asio::error::would_block;
+    std::size_t received = burst < kBodyBurst ? TryRead(stream_, piece, ec) : 0;
+    burst += received;
+    if (ec == asio::error::would_block || ec == asio::error::try_again) {
+      burst = 0;
+      WaitUntil(SteadyClock::now() + context_->options.body_stall_timeout);
+      received = co_await stream_.async_read_some(piece, asio::redirect_error(kAwait, ec));
+    }
     if (ec) co_return Body::kLost;
     non_finite_.Scan(data, got, got + received);
     got += received;

@@ -51,4 +51,9 @@ inline std::size_t TryWrite(TcpStream& stream, const GatherBuffers& buffers, err
   return stream.write_some(buffers, ec);
 }
 
+// Reads what is there without waiting. Returns 0 with would_block when nothing is.
+inline std::size_t TryRead(TcpStream& stream, asio::mutable_buffer buffer, error_code& ec) {
+  return stream.read_some(buffer, ec);
+}
+
 }  // namespace msfl::net
