@@ -30,6 +30,7 @@ class ServerOptions:
     update_model_time_window: int
     global_iteration_time_window: int
     require_all_features: bool
+    round_minimum: int
     client_epoch_num: int
     client_batch_size: int
     client_learning_rate: float
@@ -48,7 +49,11 @@ class ServerOptions:
     upload_sparse_rate: float
     participation_time_level1: int
     participation_time_level2: int
+    advertise_host: str
+    await_record: bool
     record_patience_ms: int
+    hold_ms: int
+    evaluation_items: int
     def __init__(self) -> None: ...
 
 class Event:

@@ -16,6 +16,8 @@ struct RoundOptions {
   std::uint64_t update_model_time_window = 0;      // ms
   std::uint64_t global_iteration_time_window = 0;  // ms
   bool require_all_features = false;
+  // Updates with which an iteration whose window is over is used instead of thrown away; 0: never.
+  std::uint64_t minimum = 0;
 };
 
 struct ClientPlan {  // told to devices in startFLJob
@@ -34,6 +36,8 @@ struct ServerOptions {
   std::string http_url_prefix;  // verbatim in front of the round's name; empty means "/"
   std::uint64_t connection_limit = 10000;
   std::string tcp_server_ip = "127.0.0.1";
+  // How others reach this Server: a host without brackets, empty for the one that is bound.
+  std::string advertise_host;
   std::string cache_address;
   std::uint64_t cache_patience_ms = 900'000;  // how long a refused connection is tried again at start
   std::uint64_t io_threads = 0;               // 0: as many as cores, at most 8
@@ -56,8 +60,14 @@ struct ServerOptions {
   // Bounds, in minutes, of the participation buckets of the metrics line (summary.participation_time_level).
   std::uint64_t participation_time_level1 = 5, participation_time_level2 = 15;
 
-  std::uint64_t record_patience_ms =
-      60'000;  // how long the switch waits for the Python layer to have written its files
+  // Whether a switch waits until the Python layer has written its files, and how long.
+  bool await_record = true;
+  std::uint64_t record_patience_ms = 60'000;
+
+  // How long getModel and getResult of the running iteration are held before they answer "not ready".
+  std::uint64_t hold_ms = 0;
+  // Newest evaluation vectors of devices that are kept in the cache; 0: none (rounds.md, section 14).
+  std::uint64_t evaluation_items = 0;
 };
 
 }  // namespace msfl

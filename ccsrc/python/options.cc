@@ -48,7 +48,11 @@ void BindOptions(py::module_& module) {
       .def_readwrite("upload_sparse_rate", &ServerOptions::upload_sparse_rate)
       .def_readwrite("participation_time_level1", &ServerOptions::participation_time_level1)
       .def_readwrite("participation_time_level2", &ServerOptions::participation_time_level2)
-      .def_readwrite("record_patience_ms", &ServerOptions::record_patience_ms);
+      .def_readwrite("advertise_host", &ServerOptions::advertise_host)
+      .def_readwrite("await_record", &ServerOptions::await_record)
+      .def_readwrite("record_patience_ms", &ServerOptions::record_patience_ms)
+      .def_readwrite("hold_ms", &ServerOptions::hold_ms)
+      .def_readwrite("evaluation_items", &ServerOptions::evaluation_items);
   DefNested(cls, "start_fl_job_threshold", &ServerOptions::round, &RoundOptions::start_fl_job_threshold);
   DefNested(cls, "update_model_ratio", &ServerOptions::round, &RoundOptions::update_model_ratio);
   DefNested(cls, "start_fl_job_time_window", &ServerOptions::round, &RoundOptions::start_fl_job_time_window);
@@ -56,6 +60,7 @@ void BindOptions(py::module_& module) {
   DefNested(cls, "global_iteration_time_window", &ServerOptions::round,
             &RoundOptions::global_iteration_time_window);
   DefNested(cls, "require_all_features", &ServerOptions::round, &RoundOptions::require_all_features);
+  DefNested(cls, "round_minimum", &ServerOptions::round, &RoundOptions::minimum);
   DefNested(cls, "client_epoch_num", &ServerOptions::client, &ClientPlan::epochs);
   DefNested(cls, "client_batch_size", &ServerOptions::client, &ClientPlan::batch_size);
   DefNested(cls, "client_learning_rate", &ServerOptions::client, &ClientPlan::learning_rate);

@@ -21,6 +21,11 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _minimum(config: ServerConfig) -> int:
+    """Updates with which a window may end; 0: never."""
+    return config.round.minimum if config.round.on_timeout == "aggregate" else 0
+
+
 def hyper_parameters(config: ServerConfig) -> dict[str, str]:
     """What Servers share through the cache: the names of /queryInstance, each with its value as text.
 
@@ -36,7 +41,8 @@ def hyper_parameters(config: ServerConfig) -> dict[str, str]:
         "enable_ssl": config.enable_ssl,
         "pki_verify": config.client_verify.pki_verify,
         **config.aggregation.model_dump(),
-        **config.round.model_dump(exclude={"require_all_features"}),
+        **config.round.model_dump(exclude={"require_all_features", "on_timeout", "minimum"}),
+        "round_minimum": _minimum(config),
         **config.client.model_dump(include={"client_epoch_num", "client_batch_size", "client_learning_rate"}),
         **pw.model_dump(),
         **config.encrypt.dp_encrypt.model_dump(),
@@ -75,8 +81,13 @@ def server_options(
     options.connection_limit = config.client.connection_num
     options.tcp_server_ip = tcp_server_ip
     options.cache_address = cache_address
-    for name, value in config.round.model_dump().items():
+    for name, value in config.round.model_dump(exclude={"on_timeout", "minimum"}).items():
         setattr(options, name, value)
+    options.round_minimum = _minimum(config)
+    options.hold_ms = config.client.hold_time
+    options.await_record = config.checkpoint.wait
+    if config.unsupervised.eval_type != "NOT_EVAL":
+        options.evaluation_items = config.unsupervised.cluster_client_num
     for section in (config.encrypt.dp_encrypt, config.encrypt.signds, config.encrypt.laplace_eval):
         for name, value in section.model_dump().items():
             setattr(options, name, value)

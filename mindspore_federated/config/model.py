@@ -85,6 +85,20 @@ class Round(Section):
         "Time for a whole iteration, ms. When it ends the iteration fails.", ge=1, le=UINT32_MAX
     )
     require_all_features: bool = key("Refuse updates that lack an aggregated parameter.", False, ours=True)
+    on_timeout: Literal["fail", "aggregate"] = key(
+        "What becomes of an iteration when a window ends: `fail` drops its updates; `aggregate` uses them if "
+        "there are at least `minimum`, and fails otherwise. When the window of startFLJob ends with at least "
+        "`minimum` clients, the iteration goes on with those.",
+        "fail",
+        ours=True,
+    )
+    minimum: int = key(
+        "Updates that make an iteration worth keeping with `on_timeout: aggregate`.",
+        1,
+        ours=True,
+        ge=1,
+        le=UINT32_MAX,
+    )
 
 
 class Summary(Section):
@@ -172,6 +186,52 @@ class Client(Section):
     client_batch_size: int = key("Batch size, told to clients.", 32, ge=1, le=INT32_MAX)
     client_learning_rate: Float32 = key("Learning rate, told to clients.", 0.001, gt=0.0)
     connection_num: int = key("HTTP connections at a time.", 10000, ge=1, le=INT32_MAX)
+    hold_time: int = key(
+        "How long getModel and getResult of the running iteration wait for its end before they answer `not "
+        "ready`, ms; spares clients their own waits.",
+        0,
+        ours=True,
+        ge=0,
+        le=10000,
+    )
+
+
+class Checkpoint(Section):
+    wait: bool = key("Serve a new model only once its checkpoint is on disk.", True, ours=True)
+    format: Literal["ckpt", "safetensors"] = key("Format of new recovery files.", "ckpt", ours=True)
+    keep: int = key("Newest recovery files that stay.", 3, ours=True, ge=1, le=INT32_MAX)
+    every: int = key(
+        "Iterations from one recovery file to the next; the last one always has its own.",
+        1,
+        ours=True,
+        ge=1,
+        le=UINT32_MAX,
+    )
+    resume: Literal["newest", "never", "required"] = key(
+        "`newest`: start with the newest readable recovery file, whatever model is passed. `never`: start "
+        "with the model that is passed. `required`: refuse to start without a recovery file.",
+        "newest",
+        ours=True,
+    )
+
+
+class Monitoring(Section):
+    address: str = key(
+        "Where the Server answers `/metrics` (Prometheus), `/healthz` and `/readyz`: `host:port`, port 0 for "
+        "any that is free. Empty: nowhere.",
+        "",
+        ours=True,
+    )
+
+
+class Management(Section):
+    token_file: str = key(
+        "File with the token that the Scheduler asks for (`Authorization: Bearer ...`) before it changes the "
+        "job or hands out its model. The environment variable MSFL_MANAGEMENT_TOKEN takes precedence. "
+        "Without either, whoever reaches the Scheduler may command it.",
+        "",
+        ours=True,
+    )
 
 
 class CommonConfig(Section):
@@ -186,6 +246,7 @@ class CommonConfig(Section):
     ssl: _MaybeSsl = section(
         "Read only if `enable_ssl` is true. Passwords come from SSLConfig.", lambda: None
     )
+    management: Management = section("Who may command the Scheduler.", Management)
 
 
 class ServerConfig(CommonConfig):
@@ -198,3 +259,5 @@ class ServerConfig(CommonConfig):
     compression: Compression = section("Compression on the wire.", Compression)
     client_verify: ClientVerify = section("Authentication of devices.", ClientVerify)
     client: Client = section("What clients are told, and how they are served.", Client)
+    checkpoint: Checkpoint = section("Recovery files.", Checkpoint)
+    monitoring: Monitoring = section("What monitoring systems are told.", Monitoring)

@@ -61,6 +61,10 @@ def kind_of(node: Node | None) -> str:
     return _TYPE_NAMES.get(type(node.value), type(node.value).__name__)
 
 
+# What release 0.2 documents as a key and does not read.
+_ARGUMENTS = {"checkpoint_dir": "it is an argument of FLServerJob"}
+
+
 class Walk:
     """The plain values of one file for one model, and what was found on the way."""
 
@@ -163,6 +167,10 @@ class Walk:
     def _unknown(self, name: str, node: Node, model: type[Section], prefix: str) -> None:
         key = prefix + name
         if not prefix and name in self._other_roles:
+            return
+        if key in _ARGUMENTS:
+            text = f"The parameter '{key}' is not read from the file{file_suffix(self.file)}"
+            self.warnings.append(Problem(text, key, node.line, _kind_only(node), _ARGUMENTS[key]))
             return
         known = [*model.model_fields, *(["encrypt_type"] if model is Encrypt else [])]
         close = difflib.get_close_matches(name, known, n=1, cutoff=_CLOSE)

@@ -18,13 +18,15 @@ PYTHON_FLOORS: dict[str, frozenset[str]] = {
     "config": frozenset({"log", "_core"}),
     "checkpoint": frozenset({"log"}),
     "privacy": frozenset({"log"}),
-    "scheduler": frozenset({"log", "config"}),
+    "monitoring": frozenset({"log", "config"}),
     "client": frozenset({"log", "schema", "checkpoint", "privacy", "_core"}),
-    "startup": frozenset({"log", "config", "checkpoint", "scheduler", "_core"}),
+    "scheduler": frozenset({"log", "config", "checkpoint", "monitoring", "client", "_core"}),
+    "startup": frozenset({"log", "config", "checkpoint", "monitoring", "scheduler", "_core"}),
     "trainer": frozenset({"log", "config", "checkpoint", "privacy", "client", "startup"}),
     "simulation": frozenset({"log", "config", "checkpoint", "privacy", "client", "startup", "trainer"}),
     "cli": frozenset({"log", "config", "checkpoint", "privacy", "scheduler", "client", "startup"})
-    | {"trainer", "simulation", "_core"},
+    | {"monitoring", "trainer", "simulation", "_core"},
+    "common": frozenset(),  # the reference's path of one tool
 }
 
 # Libraries that one floor alone may include.

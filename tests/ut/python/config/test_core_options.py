@@ -45,7 +45,8 @@ def test_hyper_parameters_have_the_names_of_query_instance(config: ServerConfig)
         aggregation_type iid_rate total_client_num secure_aggregation encrypt_type privacy_eval_type
         share_secrets_ratio cipher_time_window reconstruct_secrets_threshold dp_eps dp_delta dp_norm_clip
         sign_k sign_eps sign_thr_ratio sign_global_lr sign_dim_out laplace_eval_eps upload_compress_type
-        upload_sparse_rate download_compress_type enable_ssl pki_verify"""
+        upload_sparse_rate download_compress_type enable_ssl pki_verify
+        round_minimum"""
     values = hyper_parameters(config)
     assert set(values) == set(names.split())
     assert values["update_model_ratio"] == "0.6"
