@@ -156,3 +156,18 @@ def test_a_configuration_cannot_be_changed_and_hides_the_password(job: Any) -> N
     assert "secret" not in repr(config)
     with pytest.raises(ValueError, match="frozen"):
         config.fl_name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-1", 0.1), ("5E-1", 0.5), (".5e0", 0.5), ("1", 1.0), ("+1e-2", 0.01)]
+)
+def test_numbers_that_yaml_takes_for_text(job: Any, text: str, value: float) -> None:
+    content = SHIPPED.replace("update_model_ratio: 1.0", f"update_model_ratio: {text}")
+    assert load_server_config(job.text(content)).round.update_model_ratio == value
+
+
+@pytest.mark.parametrize("text", ["'1e-1'", ".inf", ".nan", "1e-60", "1e60", "1e-1x"])
+def test_numbers_that_are_none(job: Any, text: str) -> None:
+    content = SHIPPED.replace("client_learning_rate: 0.01", f"client_learning_rate: {text}")
+    with pytest.raises(ConfigError, match=r"'client\.client_learning_rate'"):
+        load_server_config(job.text(content))

@@ -249,21 +249,6 @@ def test_bad_participation_levels_become_the_default(job: Any, warnings: list[st
     assert len(warnings) == 1
 
 
-@pytest.mark.parametrize(
-    ("text", "value"), [("1e-1", 0.1), ("5E-1", 0.5), (".5e0", 0.5), ("1", 1.0), ("+1e-2", 0.01)]
-)
-def test_numbers_that_yaml_takes_for_text(job: Any, text: str, value: float) -> None:
-    content = SHIPPED.replace("update_model_ratio: 1.0", f"update_model_ratio: {text}")
-    assert load_server_config(job.text(content)).round.update_model_ratio == value
-
-
-@pytest.mark.parametrize("text", ["'1e-1'", ".inf", ".nan", "1e-60", "1e60", "1e-1x"])
-def test_numbers_that_are_none(job: Any, text: str) -> None:
-    content = SHIPPED.replace("client_learning_rate: 0.01", f"client_learning_rate: {text}")
-    with pytest.raises(ConfigError, match=r"'client\.client_learning_rate'"):
-        load_server_config(job.text(content))
-
-
 @pytest.mark.parametrize("prefix", ["/fl/", "fl", "/a/b-1/", ""])
 def test_url_prefixes(job: Any, prefix: str) -> None:
     job.set("client.http_url_prefix", prefix)
