@@ -10,6 +10,12 @@ __version__: str
 class CoreError(RuntimeError):
     """Whatever the core could not do; the text is meant for a person."""
 
+    # cache_unavailable, cache_refused, invalid_argument, disagreement, address_in_use or stopping
+    code: str
+
+def set_log_level(level: int) -> None:
+    """From which level on the core tells what it does: 0 debug, 1 info, 2 warning, 3 error."""
+
 class ServerOptions:
     """Fields and units as in ccsrc/options/server_options.h, `round.*` and `client.*` flattened."""
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
@@ -31,6 +32,11 @@ int LevelFromEnvironment() {
   if (text == nullptr || text[0] < '0' || text[0] > '3' || text[1] != '\0')
     return static_cast<int>(LogLevel::kWarning);
   return text[0] - '0';
+}
+
+std::atomic<int>& LeastLevel() {
+  static std::atomic<int> level = LevelFromEnvironment();
+  return level;
 }
 
 void WriteToStderr(const LogLine& line) {
@@ -65,10 +71,9 @@ void SetLogSink(std::function<void(const LogLine&)> sink) {
   Holder().sink.swap(shared);
 }
 
-bool LogEnabled(LogLevel level) {
-  static const int least = LevelFromEnvironment();
-  return static_cast<int>(level) >= least;
-}
+bool LogEnabled(LogLevel level) { return static_cast<int>(level) >= LeastLevel(); }
+
+void SetLogLevel(LogLevel least) { LeastLevel() = static_cast<int>(least); }
 
 void WriteLog(LogLevel level, const char* file, int line, std::string text) {
   std::string_view name(file);

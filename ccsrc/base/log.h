@@ -22,6 +22,7 @@ struct LogLine {
 // Thread-safe. The sink is called on the logging thread and must not block. An empty sink restores stderr.
 void SetLogSink(std::function<void(const LogLine&)> sink);
 bool LogEnabled(LogLevel level);
+void SetLogLevel(LogLevel least);  // in place of GLOG_v
 void WriteLog(LogLevel level, const char* file, int line, std::string text);
 
 }  // namespace msfl

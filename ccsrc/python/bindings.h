@@ -5,12 +5,16 @@
 
 #include <stdexcept>
 
+#include "base/error.h"
+
 namespace msfl::python {
 
 struct CoreError : std::runtime_error {
-  using std::runtime_error::runtime_error;
+  explicit CoreError(const Error& error) : std::runtime_error(error.text), code(error.code) {}
+  Errc code;
 };
 
+void BindErrors(pybind11::module_& module);
 void BindOptions(pybind11::module_& module);
 void BindEvents(pybind11::module_& module);
 void BindServer(pybind11::module_& module);

@@ -63,6 +63,8 @@ py::list Features(const Event& event) {
 }  // namespace
 
 void BindEvents(py::module_& module) {
+  module.def(
+      "set_log_level", [](int level) { SetLogLevel(static_cast<LogLevel>(level)); }, py::arg("level"));
   py::class_<Event>(module, "Event")
       .def_readonly("kind", &Event::kind)
       .def_property_readonly("level", [](const Event& e) { return static_cast<int>(e.level); })

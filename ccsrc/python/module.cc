@@ -1,14 +1,12 @@
 // The private module `_core`; the public API is Python. See mindspore_federated/_core.pyi.
 #include <pybind11/pybind11.h>
 
-#include <stdexcept>
-
 #include "python/bindings.h"
 
 PYBIND11_MODULE(_core, module) {
   module.doc() = "The C++ core of mindspore_federated. Private.";
   module.attr("__version__") = MSFL_VERSION;
-  pybind11::register_exception<msfl::python::CoreError>(module, "CoreError", PyExc_RuntimeError);
+  msfl::python::BindErrors(module);
   msfl::python::BindOptions(module);
   msfl::python::BindEvents(module);
   msfl::python::BindServer(module);

@@ -57,7 +57,7 @@ class ServerHandle {
     const Result<void> started = server_->Start(start, first_iteration);
     if (!started) {
       Stop();
-      throw CoreError(started.error().text);
+      throw CoreError(started.error());
     }
   }
 

@@ -41,6 +41,18 @@ TEST(Log, DoesNotBuildLinesThatNobodyReads) {
   EXPECT_TRUE(LogEnabled(LogLevel::kError));
 }
 
+TEST(Log, TakesAnotherLevelAtRunTime) {
+  const LogLevel before = LogEnabled(LogLevel::kDebug)  ? LogLevel::kDebug
+                          : LogEnabled(LogLevel::kInfo) ? LogLevel::kInfo
+                                                        : LogLevel::kWarning;
+  SetLogLevel(LogLevel::kInfo);
+  EXPECT_TRUE(LogEnabled(LogLevel::kInfo));
+  EXPECT_FALSE(LogEnabled(LogLevel::kDebug));
+  SetLogLevel(LogLevel::kError);
+  EXPECT_FALSE(LogEnabled(LogLevel::kWarning));
+  SetLogLevel(before);
+}
+
 TEST(Clock, NamesTimesToTheMicrosecond) {
   EXPECT_TRUE(std::regex_match(NameTime(), std::regex(R"(\d{4}-\d\d-\d\d-\d\d:\d\d:\d\d\.\d{3}\.\d{3})")));
   EXPECT_GT(WallMillis(), 1'600'000'000'000);
