@@ -7,10 +7,11 @@ venv=$root/.venv
 
 usage() {
   cat <<'TEXT'
-Usage: bash scripts/setup_environment.sh build | run | test
+Usage: bash scripts/setup_environment.sh build | run | test | cross
   build  what build.sh needs: compiler, libraries, .venv with the build requirements of pyproject.toml
   run    redis-server, and the wheel of build/package with the examples' packages in .venv
   test   what tests/runtest.sh needs: clang-16, GoogleTest, and the wheel with the `dev` packages in .venv
+  cross  the compiler that scripts/cross_compile_aarch64.sh needs beside those of `build`
 Environment: MSFL_PYTHON  the Python (3.9 to 3.12) to make .venv with
 TEXT
 }
@@ -38,6 +39,8 @@ is_here() {
     libflatbuffers-dev) have_header flatbuffers/flatbuffers.h ;;
     libssl-dev) have_header openssl/ssl.h ;;
     redis-server) have redis-server ;;
+    g++-aarch64-linux-gnu) have aarch64-linux-gnu-g++ ;;
+    file) have file ;;
     libgtest-dev) have_header gtest/gtest.h ;;
     clang-16) have clang++-16 ;;
     libclang-rt-16-dev) compgen -G '/usr/lib/llvm-16/lib/clang/*/lib/linux/libclang_rt.asan-*.a' >/dev/null ;;
@@ -212,6 +215,7 @@ case ${1:-} in
     make_venv
     install_wheel dev
     ;;
+  cross) install_packages g++-aarch64-linux-gnu file cmake ninja-build flatbuffers-compiler || exit 1 ;;
   -h | --help) usage ;;
   *)
     usage >&2
