@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zlib
-from collections.abc import Iterable
-from typing import Any, BinaryIO, Union
+from collections.abc import Iterable, Iterator
+from typing import Any, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mindspore_federated.checkpoint.atomic_file import whole_file
 from mindspore_federated.checkpoint.ckpt_scanner import CRC_MARK
 from mindspore_federated.checkpoint.errors import CheckpointError
 from mindspore_federated.checkpoint.tensor_types import NAMES, TEXT
@@ -51,37 +50,55 @@ def _as_array(name: str, value: Value) -> NDArray[Any]:
     return np.asarray(value, value.dtype.newbyteorder("<"), order="C")
 
 
-class _Output:
-    def __init__(self, stream: BinaryIO) -> None:
-        self.stream = stream
-        self.crc = 0
-
-    def write(self, data: bytes | memoryview) -> None:
-        self.crc = zlib.crc32(data, self.crc)
-        self.stream.write(data)
-
-    def value(self, name: str, dims: bytes, kind: str, content: memoryview) -> None:
-        """One Value; only the small parts are copied."""
-        size = len(content)
-        tensor = dims + _field(2, kind.encode()) + _varint(3 << 3 | 2) + _varint(size)
-        value = _field(1, name.encode("utf-8")) + _varint(2 << 3 | 2) + _varint(len(tensor) + size) + tensor
-        self.write(_varint(1 << 3 | 2) + _varint(len(value) + size) + value)
-        self.write(content)
+def _value_head(name: str, dims: bytes, kind: str, size: int) -> bytes:
+    """All of a Value but its content, which is its end."""
+    tensor = dims + _field(2, kind.encode()) + _varint(3 << 3 | 2) + _varint(size)
+    value = _field(1, name.encode("utf-8")) + _varint(2 << 3 | 2) + _varint(len(tensor) + size) + tensor
+    return _varint(1 << 3 | 2) + _varint(len(value) + size) + value
 
 
-def _write_entry(out: _Output, name: str, value: Value, piece_bytes: int) -> None:
-    if not name or not isinstance(name, str):
-        raise CheckpointError(f"The name of a parameter must be a non-empty str, but got {name!r}")
+def _entry(name: str, value: Value, piece_bytes: int) -> Iterator[bytes | memoryview]:
+    check_name(name)
     if isinstance(value, str):
         content = memoryview(value.encode("utf-32-le"))
-        out.value(name, b"\x08\x00", TEXT, content)
+        yield _value_head(name, b"\x08\x00", TEXT, len(content))
+        yield content
         return
     array = _as_array(name, value)
     dims = b"".join(b"\x08" + _varint(dim) for dim in array.shape)
     kind = NAMES[array.dtype.newbyteorder("=")]
     content = array.reshape(-1).view(np.uint8).data
     for start in range(0, len(content), piece_bytes):
-        out.value(name, dims, kind, content[start : start + piece_bytes])
+        piece = content[start : start + piece_bytes]
+        yield _value_head(name, dims, kind, len(piece))
+        yield piece
+
+
+def encode_checkpoint(
+    parameters: Iterable[tuple[str, Value]], *, crc: bool = False, piece_bytes: int = MAX_PIECE_BYTES
+) -> Iterator[bytes | memoryview]:
+    """Yields the bytes of a ``.ckpt`` in pieces; the data of C-ordered arrays is not copied.
+
+    Args and errors as for `write_checkpoint`; a parameter is looked at when its turn has come.
+    """
+    check_sum = 0
+    for name, value in parameters:
+        for piece in _entry(name, value, piece_bytes):
+            if crc:
+                check_sum = zlib.crc32(piece, check_sum)
+            yield piece
+    if crc:
+        yield CRC_MARK + check_sum.to_bytes(10, "big")
+
+
+def check_name(name: object) -> None:
+    """Raises CheckpointError unless `name` can name a parameter in a file."""
+    if not name or not isinstance(name, str):
+        raise CheckpointError(f"The name of a parameter must be a non-empty str, but got {name!r}")
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise CheckpointError(f"The name {name!r} of a parameter cannot be written as UTF-8") from error
 
 
 def write_checkpoint(
@@ -106,30 +123,6 @@ def write_checkpoint(
     """
     if not path.endswith(".ckpt"):
         raise CheckpointError(f"The name of a checkpoint file must end in .ckpt, but got '{path}'")
-    folder, name = os.path.split(os.path.abspath(path))
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=folder)
-    try:
-        with open(descriptor, "wb") as stream:
-            out = _Output(stream)
-            for parameter, value in parameters:
-                _write_entry(out, parameter, value, piece_bytes)
-            if crc:
-                stream.write(CRC_MARK + out.crc.to_bytes(10, "big"))
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    _synchronise_folder(folder)
-
-
-def _synchronise_folder(folder: str) -> None:
-    """Makes the rename survive a power failure; the file itself is complete already."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass  # some network file systems cannot
-    finally:
-        os.close(descriptor)
+    with whole_file(path) as stream:
+        for piece in encode_checkpoint(parameters, crc=crc, piece_bytes=piece_bytes):
+            stream.write(piece)
