@@ -7,6 +7,12 @@ from numpy.typing import NDArray
 
 __version__: str
 
+def script(name: str) -> str:
+    """Text of a Lua script of the job's record, ccsrc/cache/scripts/<name>.lua, as EVAL takes it.
+
+    KEYS, ARGV and the answer are described at its head. Raises KeyError.
+    """
+
 class CoreError(RuntimeError):
     """Whatever the core could not do; the text is meant for a person."""
 

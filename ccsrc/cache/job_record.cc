@@ -154,7 +154,7 @@ Task<Result<Status>> JobStore::Recreate(Status status, std::map<std::string, std
   co_return std::move(**found);
 }
 
-Task<Result<Status>> JobStore::SetState(IterationKey current, InstanceState state) {
+Task<Result<JobStore::StateAnswer>> JobStore::SetState(IterationKey current, InstanceState state) {
   if (state == InstanceState::kFinish) {
     co_return Error{Errc::kInvalidArgument,
                     "State Finish is reached by the last iteration; allowed are Running, Disable and Stop"};
@@ -173,10 +173,35 @@ Task<Result<Status>> JobStore::SetState(IterationKey current, InstanceState stat
     StatusAnswer found = ReadStatus(items);
     if (found.where == StatusAnswer::Where::kGone) co_return RecordGone();
     if (found.where == StatusAnswer::Where::kHere && items.Flag(StatusAnswer::kItems)) {
-      co_return std::move(found.status);
+      StateAnswer answer;
+      answer.status = std::move(found.status);
+      answer.before = static_cast<InstanceState>(FromText<int>(items.Text(StatusAnswer::kItems + 1)));
+      co_return answer;
     }
     if (found.where == StatusAnswer::Where::kHere) current.number = found.status.current.number;
     current.instance = found.status.current.instance;
+  }
+  co_return KeepsMoving();
+}
+
+Task<Result<Status>> JobStore::NewInstance(std::string name, std::map<std::string, std::string> changed) {
+  const std::string nonce = impl_->Nonce();
+  const IterationKeys fresh(impl_->keys, IterationKey{name, 1});
+  IterationKey old = impl_->LastSeen();
+  for (int pursuit = 0; pursuit < kPursuits; ++pursuit) {
+    const Impl::Context context = impl_->ContextOf(old);
+    const IterationKeys& rows = *context.keys;
+    const std::array<std::string_view, 5> keys{impl_->keys.instance, rows.status, rows.hyper, fresh.status,
+                                               fresh.hyper};
+    std::vector<std::string_view> arguments{rows.iteration.instance, name, nonce, context.rules->job_expiry};
+    AppendPairs(arguments, changed);
+    const auto reply = co_await impl_->redis.Run(Scripts().new_instance, keys, arguments);
+    if (!reply) co_return reply.error();
+    const Items items(*reply);
+    StatusAnswer found = ReadStatus(items);
+    if (found.where == StatusAnswer::Where::kGone) co_return RecordGone();
+    if (found.where == StatusAnswer::Where::kHere) co_return std::move(found.status);
+    old.instance = found.status.current.instance;
   }
   co_return KeepsMoving();
 }

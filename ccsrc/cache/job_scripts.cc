@@ -20,8 +20,16 @@ const JobScripts& Scripts() {
       .observe = Script("observe", source::observe),
       .recreate = Script("recreate", source::recreate),
       .set_state = Script("set_state", source::set_state),
+      .new_instance = Script("new_instance", source::new_instance),
   };
   return scripts;
+}
+
+std::optional<std::string_view> ScriptText(std::string_view name) {
+  for (const auto& script : source::kAll) {
+    if (name == script.name) return script.text;
+  }
+  return std::nullopt;
 }
 
 }  // namespace msfl::cache

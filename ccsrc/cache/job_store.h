@@ -9,10 +9,12 @@
 //   instance                text    the current instance's name
 //   model                   bytes   ModelDescription (schema/store.fbs) published by the first Server
 //   epoch                   number  counts registrations; a Server's epoch fences its leases
-//   nodes                   hash    node id -> "<SERVER|WORKER> <tcp address> <epoch>"
+//   nodes                   hash    node id -> "<SERVER|WORKER> <tcp address> <http address> <epoch>"; the http
+//                                   address is `http://host:port<prefix>`, ends in `/`, and is `-` if unknown
 //   alive:<node id>         text    heartbeat, expires; ms of Redis' clock since when the node was never away
 //   <instance>:status       hash    iteration, state (0 running, 1 disable, 2 finish, 3 stop), valid (0|1), reason;
-//                                   moved_by and created_by name the call that did it
+//                                   moved_by, created_by and set_by (set_from: the state before) name the
+//                                   call that did it
 //   <instance>:hyper        hash    hyper-parameter -> text
 //   <instance>:<n>:round    hash    started, leased, counted, counted:<node id>, leased:<epoch>, began_ms and the
 //                                   deadlines start_by, update_by, global_by (ms of Redis' clock); the nonces
@@ -68,6 +70,7 @@ struct Snapshot {
 // A Server in the cluster; the epoch is of its latest registration.
 struct Node {
   std::string id, tcp_address;
+  std::string http_address;  // `http://host:port/<prefix>/`; empty if unknown
   std::uint64_t epoch = 0;
 };
 
@@ -195,7 +198,7 @@ class JobStore {
   Task<Result<std::string>> AgreeOnModel(std::string description);
 
   // Enters the node with a fresh epoch. `Unregister` removes it at once.
-  Task<Result<Node>> Register(std::string node_id, std::string tcp_address);
+  Task<Result<Node>> Register(std::string node_id, std::string tcp_address, std::string http_address);
   Task<Result<void>> Unregister(Node node);
   struct ListedServer {
     Node node;
@@ -228,8 +231,16 @@ class JobStore {
   // section 3.
   Task<Result<Status>> Recreate(Status status, std::map<std::string, std::string> hyper,
                                 std::string description);
-  // Running <-> Disable, Stop; with Disable the running iteration is moved on as failed (`Disable instance`).
-  Task<Result<Status>> SetState(IterationKey current, InstanceState state);
+  struct StateAnswer {
+    Status status;  // after the call
+    InstanceState before = InstanceState::kRunning;
+  };
+  // Running <-> Disable, Stop -> Running, anything -> Stop; with Disable the running iteration is moved on as
+  // failed (`Disable instance`).
+  Task<Result<StateAnswer>> SetState(IterationKey current, InstanceState state);
+  // From any state: the job goes on as the instance `name`, Running, in iteration 1, with the current
+  // hyper-parameters except for `changed`. kDisagreement when the record is gone.
+  Task<Result<Status>> NewInstance(std::string name, std::map<std::string, std::string> changed);
 
   // The rows of an iteration as they are in the cache; for tests and for looking into a job.
   struct Rows {

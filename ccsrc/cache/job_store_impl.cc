@@ -35,17 +35,6 @@ const std::vector<RedisValue>& Items::Array(std::size_t index) const {
   return Has(index) ? items_[index].array : empty;
 }
 
-namespace {
-
-template <class Number>
-Number FromText(const std::string& text) {
-  Number number = 0;
-  std::from_chars(text.data(), text.data() + text.size(), number);
-  return number;
-}
-
-}  // namespace
-
 StatusAnswer ReadStatus(const Items& items) {
   StatusAnswer answer;
   answer.where = static_cast<StatusAnswer::Where>(items.Integer(0));

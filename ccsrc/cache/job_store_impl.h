@@ -62,6 +62,14 @@ class Items {
   const std::vector<RedisValue>& items_;
 };
 
+// 0 for what is no number.
+template <class Number>
+Number FromText(const std::string& text) {
+  Number number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
 // The head of an answer that tells the status, see scripts/parts/status.lua.
 struct StatusAnswer {
   enum class Where { kGone = 0, kElsewhere = 1, kHere = 2 };

@@ -1,5 +1,5 @@
 # The Lua scripts become string constants: cache/scripts/<name>.lua -> msfl::cache::source::<name> in the generated
-# header "cache/script_sources.h", so that a script is edited as Lua and nowhere else. A line `--include <part>` stands
+# header "cache/script_sources.h", and all by name in source::kAll, so that a script is edited as Lua and nowhere else. A line `--include <part>` stands
 # for cache/scripts/parts/<part>.lua, since Redis runs a script from one text.
 function(msfl_embed_scripts target)
   set(folder ${CMAKE_CURRENT_SOURCE_DIR}/cache/scripts)
@@ -7,6 +7,7 @@ function(msfl_embed_scripts target)
   file(GLOB parts CONFIGURE_DEPENDS ${folder}/parts/*.lua)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${scripts} ${parts})
   set(text "#pragma once\n\nnamespace msfl::cache::source {\n\n")
+  set(all "")
   foreach(script ${scripts})
     get_filename_component(name ${script} NAME_WE)
     file(READ ${script} source)
@@ -19,7 +20,9 @@ function(msfl_embed_scripts target)
       message(FATAL_ERROR "${script} includes a part that is not in ${folder}/parts")
     endif()
     string(APPEND text "inline constexpr char ${name}[] = R\"lua(${source})lua\";\n\n")
+    string(APPEND all "    {\"${name}\", ${name}},\n")
   endforeach()
+  string(APPEND text "inline constexpr struct {\n  const char *name, *text;\n} kAll[] = {\n${all}};\n\n")
   string(APPEND text "}  // namespace msfl::cache::source\n")
   file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/cache/script_sources.h CONTENT "${text}" @ONLY)
 endfunction()

@@ -18,5 +18,6 @@ void BindErrors(pybind11::module_& module);
 void BindOptions(pybind11::module_& module);
 void BindEvents(pybind11::module_& module);
 void BindServer(pybind11::module_& module);
+void BindScripts(pybind11::module_& module);
 
 }  // namespace msfl::python

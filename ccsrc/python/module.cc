@@ -10,4 +10,5 @@ PYBIND11_MODULE(_core, module) {
   msfl::python::BindOptions(module);
   msfl::python::BindEvents(module);
   msfl::python::BindServer(module);
+  msfl::python::BindScripts(module);
 }

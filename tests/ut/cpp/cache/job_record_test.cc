@@ -14,7 +14,7 @@ class Record : public StoreFixture {
   }
   ExpireAnswer Expire(std::uint64_t from = 1) { return Wait(store->Expire(At(from))); }
   Status SetState(InstanceState state, std::uint64_t number = 1) {
-    return Wait(store->SetState(At(number), state));
+    return Wait(store->SetState(At(number), state)).status;
   }
   void SetDeadline(const std::string& name, std::int64_t in_ms, int number = 1) {
     const auto now = Call({"TIME"}).value();
@@ -181,7 +181,8 @@ TEST_F(Record, StatesMoveAsSpecified) {
   Advance(3);
   for (const auto state : {kRunning, kDisable}) EXPECT_EQ(SetState(state, 4).state, kFinish);
   EXPECT_EQ(SetState(kStop, 4).state, kStop);
-  for (const auto state : {kRunning, kDisable, kStop}) EXPECT_EQ(SetState(state, 4).state, kStop);
+  for (const auto state : {kDisable, kStop}) EXPECT_EQ(SetState(state, 4).state, kStop);
+  EXPECT_EQ(SetState(kRunning, 4).state, kFinish);
   EXPECT_FALSE(Sync(loops, store->SetState(At(4), kFinish)));
 }
 
