@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-LEFTOVER_SUFFIX = ".tmp"
+_SUFFIX = ".tmp"
+_OLD_SECONDS = 3600  # a writer without a lock that is slower than that is dead
 
 
 @contextmanager
@@ -23,18 +26,56 @@ def whole_file(path: str) -> Iterator[BinaryIO]:
         OSError: it cannot be made, written or renamed.
     """
     folder, name = os.path.split(os.path.abspath(path))
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=LEFTOVER_SUFFIX, dir=folder)
+    stream, temporary = _locked_file(folder, name)
     try:
-        with open(descriptor, "wb") as stream:
+        with stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.rename(temporary, path)
+            os.rename(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
     _synchronise_folder(folder)
+
+
+def remove_leftovers(folder: str, prefix: str) -> None:
+    """Removes what killed writers of ``<prefix>*`` left: temporary files that nobody has locked any more.
+
+    Raises:
+        OSError: the folder cannot be listed.
+    """
+    for name in os.listdir(folder):
+        if name.startswith(f".{prefix}") and name.endswith(_SUFFIX):
+            with contextlib.suppress(OSError):  # gone, or not ours
+                _remove_leftover(os.path.join(folder, name))
+
+
+def _remove_leftover(path: str) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    except OSError:  # a file system without locks
+        if os.fstat(descriptor).st_mtime > time.time() - _OLD_SECONDS:
+            return
+    finally:
+        os.close(descriptor)
+    os.unlink(path)
+
+
+def _locked_file(folder: str, name: str) -> tuple[BinaryIO, str]:
+    """A new temporary file, locked for as long as its writer lives."""
+    while True:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=_SUFFIX, dir=folder)
+        stream = open(descriptor, "wb")  # noqa: SIM115 (whole_file closes it)
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return stream, temporary
+        stream.close()  # somebody took it for a leftover before it was locked
 
 
 def _synchronise_folder(folder: str) -> None:
