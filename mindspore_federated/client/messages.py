@@ -8,7 +8,7 @@ schema in `schema/`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -30,6 +30,8 @@ from mindspore_federated.schema import (
     ResponseGetModel,
     ResponseGetResult,
     ResponseUpdateModel,
+    UnsupervisedEvalItem,
+    UnsupervisedEvalItems,
 )
 from mindspore_federated.schema.CompressType import CompressType
 
@@ -118,8 +120,10 @@ class StartFLJobAnswer:
 
 @dataclass(frozen=True)
 class UpdateModel:
-    """Upload of trained weights. Each goes out multiplied by `data_size`, the same number as in
-    startFLJob."""
+    """Upload of trained weights. Each goes out multiplied by `data_size`, the same number as in startFLJob.
+
+    evaluation: finite float32 vectors for the job's unsupervised evaluation; the Server joins them into one.
+    """
 
     fl_name: str
     fl_id: str
@@ -129,6 +133,7 @@ class UpdateModel:
     loss: float
     accuracy: float
     timestamp_ms: int
+    evaluation: Sequence[NDArray[np.float32]] | NDArray[np.float32] = ()
 
     def encode(self) -> memoryview:
         """Raises NonFiniteUpdate rather than upload NaN or infinities, which the Server would refuse."""
@@ -137,6 +142,7 @@ class UpdateModel:
         # 64 bytes cover the table, its paddings and offsets; one allocation, so that nothing is copied by
         # growing.
         size = 1024 + sum(4 * array.size + 4 * len(name) + 64 for name, array in self.weights.items())
+        size += sum(4 * vector.size + 96 for vector in self.evaluation)
         builder = flatbuffers.Builder(size + -size % 8)
         offsets = [
             scaled_feature(builder, name, array, self.data_size) for name, array in self.weights.items()
@@ -148,6 +154,7 @@ class UpdateModel:
         fl_name = builder.CreateString(self.fl_name)
         fl_id = builder.CreateString(self.fl_id)
         timestamp = builder.CreateString(str(self.timestamp_ms))
+        evaluation = _evaluation(builder, self.evaluation) if len(self.evaluation) else None
         RequestUpdateModel.Start(builder)
         RequestUpdateModel.AddFlName(builder, fl_name)
         RequestUpdateModel.AddFlId(builder, fl_id)
@@ -156,6 +163,8 @@ class UpdateModel:
         RequestUpdateModel.AddTimestamp(builder, timestamp)
         RequestUpdateModel.AddUploadLoss(builder, self.loss)
         RequestUpdateModel.AddUploadAccuracy(builder, self.accuracy)
+        if evaluation is not None:
+            RequestUpdateModel.AddUnsupervisedEvalItems(builder, evaluation)
         return _finished(builder, RequestUpdateModel.End(builder))
 
 
@@ -261,6 +270,24 @@ class GetResultAnswer:
 def _finished(builder: Any, root: int) -> memoryview:
     builder.Finish(root)
     return memoryview(builder.Bytes)[builder.Head() :]  # Builder.Output() would copy
+
+
+def _evaluation(builder: Any, vectors: Sequence[NDArray[np.float32]] | NDArray[np.float32]) -> int:
+    items = []
+    for number, vector in enumerate(vectors):
+        name = builder.CreateString(f"vector_{number}")  # required, and not looked at
+        data = builder.CreateNumpyVector(np.asarray(vector, np.float32))
+        UnsupervisedEvalItem.Start(builder)
+        UnsupervisedEvalItem.AddEvalName(builder, name)
+        UnsupervisedEvalItem.AddEvalData(builder, data)
+        items.append(UnsupervisedEvalItem.End(builder))
+    UnsupervisedEvalItems.StartEvalItemsVector(builder, len(items))
+    for item in reversed(items):
+        builder.PrependUOffsetTRelative(item)
+    item_vector = builder.EndVector()
+    UnsupervisedEvalItems.Start(builder)
+    UnsupervisedEvalItems.AddEvalItems(builder, item_vector)
+    return int(UnsupervisedEvalItems.End(builder))
 
 
 def _plan(plan: Any) -> Plan | None:

@@ -56,6 +56,15 @@ def test_update_model_request_is_multiplied_by_data_size():
     assert features[1].DataAsNumpy().tolist() == [24]
 
 
+def test_evaluation_vectors_go_with_an_update():
+    vectors = np.arange(6, dtype=np.float32).reshape(2, 3)
+    message = UpdateModel("job", "device", 3, 8, {"w": np.ones(2)}, 0.5, 0.5, 1234, evaluation=vectors)
+    items = RequestUpdateModel.GetRootAs(message.encode()).UnsupervisedEvalItems()
+    found = [items.EvalItems(i).EvalDataAsNumpy().tolist() for i in range(items.EvalItemsLength())]
+    assert found == vectors.tolist()
+    assert RequestUpdateModel.GetRootAs(update({"w": np.ones(2)}).encode()).UnsupervisedEvalItems() is None
+
+
 @pytest.mark.parametrize("message", [GetModel("job", 7, 1234), GetResult("job", 7, 1234)])
 def test_model_and_result_requests(message):
     reader = RequestGetModel if isinstance(message, GetModel) else RequestGetResult

@@ -1,0 +1,51 @@
+"""Starts Servers in the background, on successive ports; the log of each is logs/server_<port>/server.log."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from cluster_processes import FOLDER
+from launching import Started, report, start, yaml_path
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--yaml_config", default="default_yaml_config.yaml", help="path in this folder")
+    parser.add_argument("--tcp_server_ip", default="127.0.0.1", help="where Servers reach each other")
+    parser.add_argument("--checkpoint_dir", default="./fl_ckpt/", help="path in this folder")
+    parser.add_argument("--local_server_num", type=int, default=1, help="how many Servers")
+    parser.add_argument(
+        "--http_server_address", default="127.0.0.1:6666", help="ip:port for devices, of the first Server"
+    )
+    given, _ = parser.parse_known_args()
+    assert given.local_server_num > 0, "The local server number cannot <= 0."
+    ip, _, first = given.http_server_address.rpartition(":")
+    if not ip or not first.isdecimal() or int(first) + given.local_server_num > 65536:
+        parser.error(
+            f"--http_server_address should be ip:port with ports up to 65535, not {given.http_server_address}"
+        )
+    servers = []
+    try:
+        for port in range(int(first), int(first) + given.local_server_num):
+            arguments = [
+                "--ms_role=MS_SERVER",
+                f"--yaml_config={yaml_path(given.yaml_config)}",
+                f"--tcp_server_ip={given.tcp_server_ip}",
+                f"--checkpoint_dir={FOLDER / given.checkpoint_dir}",
+                f"--http_server_address={ip}:{port}",
+            ]
+            if servers:
+                time.sleep(0.3)  # the first one makes the job, the others join it
+            what = f"The Server on {ip}:{port}"
+            servers.append(start(what, f"server_{port}", arguments, "Server started successfully."))
+    except RuntimeError as error:
+        print(error)
+        report(servers)
+        return 1
+    return report(servers)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
