@@ -26,7 +26,7 @@ def main() -> int:
         parser.error(
             f"--http_server_address should be ip:port with ports up to 65535, not {given.http_server_address}"
         )
-    servers = []
+    servers: list[Started] = []
     try:
         for port in range(int(first), int(first) + given.local_server_num):
             arguments = [

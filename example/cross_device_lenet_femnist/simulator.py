@@ -74,8 +74,6 @@ class Simulator:
     async def _start(self) -> StartFLJobAnswer:
         while True:
             answer = await self._insist(self._ask_to_start, "start fl job")
-                lambda: self._rounds.start_fl_job(request, LARGEST_MODEL), "start fl job"
-            )
             say("Start fl job response size: ", self._transport.size)
             if answer.retcode is RetCode.SUCCEED:
                 return answer
