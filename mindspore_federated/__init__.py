@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mindspore_federated import log
+    from mindspore_federated.startup import FLSchedulerJob
     from mindspore_federated.startup.callback import Callback, CallbackContext
+    from mindspore_federated.startup.errors import (
+        AddressInUse,
+        CacheRefused,
+        CacheUnavailable,
+        Disagreement,
+        JobError,
+        Stopping,
+    )
     from mindspore_federated.startup.feature_map import FeatureItem, FeatureMap
     from mindspore_federated.startup.fl_scheduler_job import FlSchedulerJob
     from mindspore_federated.startup.fl_server_job import FLServerJob
@@ -19,24 +28,38 @@ if TYPE_CHECKING:
 __version__ = "0.3.0"
 
 __all__ = [
+    "AddressInUse",
+    "CacheRefused",
+    "CacheUnavailable",
     "Callback",
     "CallbackContext",
+    "Disagreement",
+    "FLSchedulerJob",
     "FLServerJob",
     "FeatureItem",
     "FeatureMap",
     "FlSchedulerJob",
+    "JobError",
     "SSLConfig",
+    "Stopping",
     "log",
 ]
 
 _MODULES = {
+    "AddressInUse": "startup.errors",
+    "CacheRefused": "startup.errors",
+    "CacheUnavailable": "startup.errors",
     "Callback": "startup.callback",
     "CallbackContext": "startup.callback",
+    "Disagreement": "startup.errors",
+    "FLSchedulerJob": "startup",
     "FLServerJob": "startup.fl_server_job",
     "FeatureItem": "startup.feature_map",
     "FeatureMap": "startup.feature_map",
     "FlSchedulerJob": "startup.fl_scheduler_job",
+    "JobError": "startup.errors",
     "SSLConfig": "startup.ssl_config",
+    "Stopping": "startup.errors",
 }
 
 _NOT_YET = frozenset({"FederatedLearningManager", "HFLModel", "PushMetrics", "privacy"})

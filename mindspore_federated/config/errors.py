@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import yaml
 
-_PASSWORD_IN_URL = re.compile(r"(?<=://)[^/@]*@")
+# To the last @, since a password may hold what should have been escaped.
+_PASSWORD_IN_URL = re.compile(r"(?<=://).*@")
+_QUERY_IN_URL = re.compile(r"(://[^?#]*)[?#].*(?=['\"])")
 _LONGEST_VALUE = 80
 
 
@@ -58,7 +60,7 @@ class ConfigSyntaxError(ConfigError, yaml.YAMLError):
 
 def shown(value: object) -> str:
     """A value as it may appear in a message: short, and without the password of a URL."""
-    text = _PASSWORD_IN_URL.sub("***@", repr(value))
+    text = _QUERY_IN_URL.sub(r"\1?***", _PASSWORD_IN_URL.sub("***@", repr(value)))
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from mindspore_federated.config.address import parse_host_port
 from mindspore_federated.config.errors import (
     Problem,
     file_suffix,
@@ -95,6 +96,13 @@ def rules_between_keys(config: CommonConfig, lines: dict[str, int], file: str) -
             text = f"Cluster client num is <= 0 when unsupervised eval mode is opened.{file_suffix(file)}"
             key = "unsupervised.cluster_client_num"
             yield _problem(text, key, rare.cluster_client_num, "int >= 1", lines)
+        if config.monitoring.address:
+            try:
+                parse_host_port(config.monitoring.address, least_port=0)
+            except ValueError as error:
+                key = "monitoring.address"
+                text = f"The value of parameter '{key}' is no address: {error}{file_suffix(file)}"
+                yield _problem(text, key, config.monitoring.address, "host:port, port 0 for any", lines)
         for name in config.client.http_url_prefix.split("/"):
             if not all(c.isascii() and (c.isalnum() or c in "-._~!$&'()*+,;=:@%") for c in name):
                 text = f"The http url:{config.client.http_url_prefix} is illegal!{file_suffix(file)}"

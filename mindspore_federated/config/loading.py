@@ -11,7 +11,7 @@ from mindspore_federated import log
 from mindspore_federated.config.errors import ConfigError, Problem
 from mindspore_federated.config.findings import problems_of, rules_between_keys
 from mindspore_federated.config.model import CommonConfig, ServerConfig
-from mindspore_federated.config.not_yet import IGNORED_FOR_NOW, not_there_yet, value_of
+from mindspore_federated.config.not_yet import not_there_yet
 from mindspore_federated.config.participation import participation_levels
 from mindspore_federated.config.walk import Walk, dotted_keys
 from mindspore_federated.config.yaml_reader import read_yaml
@@ -79,9 +79,6 @@ def _load(file: str, model: type[_Config]) -> _Config:
         log.warning("%s", warning.render(file).replace("\n   ", ""))
     if problems:
         raise ConfigError(file, problems)
-    for key in IGNORED_FOR_NOW:
-        if value_of(walk.values, key):
-            log.warning("%s is not there yet and ignored (%s)", key, file)
     return config
 
 

@@ -29,11 +29,8 @@ _NOT_YET = (
     _NotYet("client_verify.pki_verify", (False,)),
 )
 
-# Set in files that are in use, and harmless to leave out: said in the log, not refused.
-IGNORED_FOR_NOW = ("summary.data_rate_dir",)
 
-
-def value_of(values: Mapping[str, object], dotted: str) -> object:
+def _value_of(values: Mapping[str, object], dotted: str) -> object:
     """The value of a dotted key in nested mappings; None if it is not set, or not read by the role."""
     value: object = values
     for name in dotted.split("."):
@@ -49,11 +46,11 @@ def _message(key: str, value: object, works: str, file: str) -> Problem:
 def not_there_yet(values: Mapping[str, object], file: str) -> Iterator[Problem]:
     """Yields a problem for each value whose feature does not exist yet, whatever else is wrong with it."""
     for row in _NOT_YET:
-        value = value_of(values, row.key)
+        value = _value_of(values, row.key)
         if value is not None and value not in row.works:
             listed = ", ".join("true" if x is True else "false" if x is False else str(x) for x in row.works)
             yield _message(row.key, value, f"what works today is {listed}", file)
-    address = value_of(values, "distributed_cache.address")
+    address = _value_of(values, "distributed_cache.address")
     if isinstance(address, str) and address.startswith("rediss://"):
         works = "what works today is host:port, redis:// and unix:, without TLS"
         yield _message("distributed_cache.address", address, works, file)

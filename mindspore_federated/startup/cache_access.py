@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import time
 from collections.abc import Callable
 from types import TracebackType
-from urllib.parse import urlsplit
 
 from mindspore_federated import log
-from mindspore_federated.config import CommonConfig, parse_host_port
+from mindspore_federated.config import CommonConfig
+from mindspore_federated.config.cache_address import CacheAddress, parse_cache_address, without_password
 from mindspore_federated.startup.embedded_redis import EmbeddedRedis
+from mindspore_federated.startup.errors import CacheUnavailable
 
 PATIENCE_SECONDS = 900.0
 _RETRY_SECONDS = 1.0
 _TEND_SECONDS = 1.0
-_PASSWORD = re.compile(r"(?<=://)[^/@]*@")
 
 
 class CacheAccess:
@@ -57,23 +56,16 @@ class CacheAccess:
         """Waits while connections are refused, for up to 15 minutes, or until `should_stop()`.
 
         Raises:
-            RuntimeError: the address is none, or nobody answered in time.
+            RuntimeError: the address is none.
+            CacheUnavailable: nobody answered in time.
         """
-        shown = _PASSWORD.sub("", self.address)
-        try:
-            endpoint = _endpoint(self.address)
-        except ValueError as error:
-            log.error("Connection error: invalid redis server address: %s", shown)
-            raise RuntimeError(
-                f"Link to distributed cache failed, distributed cache address: {shown}, "
-                f"enable ssl: 0: {error}"
-            ) from None
+        address = self._parsed()
         deadline = time.monotonic() + PATIENCE_SECONDS
         told = False
-        while not should_stop() and _refuses(endpoint):
+        while not should_stop() and _refuses(address):
             if time.monotonic() > deadline:
-                raise RuntimeError(
-                    f"Link to distributed cache failed, distributed cache address: {shown}, enable ssl: 0: "
+                raise CacheUnavailable(
+                    f"Link to distributed cache failed, distributed cache address: {address}, enable ssl: 0: "
                     f"connections were refused for {PATIENCE_SECONDS:.0f} s"
                 )
             if not told:
@@ -81,12 +73,44 @@ class CacheAccess:
                 log.warning(
                     "The distributed cache at %s refuses connections; trying again for %.0f s. "
                     "Is redis-server running there?",
-                    shown,
+                    address,
                     PATIENCE_SECONDS,
                 )
             again = time.monotonic() + _RETRY_SECONDS
             while not should_stop() and time.monotonic() < again:
                 time.sleep(0.05)
+
+    def nearest_local_host(self, family: int) -> str:
+        """The IP address at which Redis sees this machine; that of loopback if Redis is local or unknown.
+
+        Args:
+            family: AF_INET, AF_INET6, or AF_UNSPEC for either.
+        """
+        loopback = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+        address = self._parsed()
+        if address.path:
+            return loopback
+        try:
+            found = socket.getaddrinfo(address.host, address.port, family, socket.SOCK_DGRAM)
+            found.sort(key=lambda entry: entry[0] != socket.AF_INET)
+            with socket.socket(found[0][0], socket.SOCK_DGRAM) as route:
+                route.connect(found[0][4])  # of a datagram socket: looks up the route and sends nothing
+                return str(route.getsockname()[0])
+        except OSError:
+            return loopback
+
+    def _parsed(self) -> CacheAddress:
+        if not self.address:
+            raise RuntimeError("Distributed cache address cannot be empty.")
+        try:
+            return parse_cache_address(self.address)
+        except ValueError as error:
+            shown = without_password(self.address)
+            log.error("Connection error: invalid redis server address: %s", shown)
+            raise RuntimeError(
+                f"Link to distributed cache failed, distributed cache address: {shown}, "
+                f"enable ssl: 0: {error}"
+            ) from None
 
     def close(self) -> None:
         if self._embedded is not None:
@@ -101,31 +125,15 @@ class CacheAccess:
         self.close()
 
 
-def _endpoint(address: str) -> tuple[str, int] | str:
-    """Host and port, or the path of a socket. Raises ValueError."""
-    if address.startswith("unix:"):
-        path = address[len("unix:") :]
-        path = path[2:] if path.startswith("//") else path
-        if not path.startswith("/"):
-            raise ValueError("the path of a unix: address must be absolute")
-        return path
-    if address.startswith("redis://"):
-        parts = urlsplit(address)
-        if not parts.hostname:
-            raise ValueError("a redis:// address needs a host")
-        return parts.hostname, parts.port or 6379
-    return parse_host_port(address)
-
-
-def _refuses(endpoint: tuple[str, int] | str) -> bool:
+def _refuses(address: CacheAddress) -> bool:
     """Whether nobody listens there. Other failures are left to whoever connects for good."""
     try:
-        if isinstance(endpoint, str):
+        if address.path:
             with socket.socket(socket.AF_UNIX) as link:
                 link.settimeout(1.0)
-                link.connect(endpoint)
+                link.connect(address.path)
         else:
-            socket.create_connection(endpoint, timeout=1.0).close()
+            socket.create_connection((address.host, address.port), timeout=1.0).close()
     except (ConnectionRefusedError, FileNotFoundError):
         return True
     except OSError:

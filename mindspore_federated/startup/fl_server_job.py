@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import socket
+import contextlib
+import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
+from types import TracebackType
 
 from mindspore_federated import log
 from mindspore_federated.checkpoint import RecoveryStore
 from mindspore_federated.config import HostPort, load_server_config, parse_host_port
-from mindspore_federated.config.address import is_host
 from mindspore_federated.config.core_options import server_options
 from mindspore_federated.startup.arguments import check_str
 from mindspore_federated.startup.cache_access import CacheAccess
 from mindspore_federated.startup.callback import Callback, Hooks, check_callback
+from mindspore_federated.startup.errors import AddressInUse
 from mindspore_federated.startup.feature_map import FeatureMap
 from mindspore_federated.startup.iteration_record import IterationRecorder
+from mindspore_federated.startup.server_addresses import (
+    advertised_host,
+    check_advertise_address,
+    http_listen_address,
+    listen_ip,
+)
+from mindspore_federated.startup.server_run import ServerRun
 from mindspore_federated.startup.server_session import ServerSession
-from mindspore_federated.startup.signals import StopSignals
 from mindspore_federated.startup.ssl_config import SSLConfig, check_ssl_config
 from mindspore_federated.startup.start_model import start_model
+from mindspore_federated.startup.traffic_record import TrafficRecord
 
 _CACHE_PATIENCE_MS = 10_000  # after a connection was accepted once
 
@@ -26,16 +36,22 @@ _CACHE_PATIENCE_MS = 10_000  # after a connection was accepted once
 class FLServerJob:
     """A Server that serves devices and aggregates their updates.
 
-    Constructing it opens nothing and starts no thread; a process may have several, each run on a thread of
-    its own.
+    `run` blocks until it ends. `start`, `stop` and `join` do the same from a thread of their own; used as a
+    context manager, the job is stopped and joined at the end of the block. Constructing it opens nothing and
+    starts no thread; a process may have several.
 
     Args:
         yaml_config: path of the configuration, read and checked here.
         http_server_address: where devices are served: ``ip:port``, ``name:port``, ``[ipv6]:port``,
-            ``0.0.0.0:port``.
-        tcp_server_ip: address or name at which peers reach this Server; the port is chosen by the system.
+            ``0.0.0.0:port``, ``[::]:port``.
+        tcp_server_ip: address or name at which peers are served; the port is chosen by the system.
         checkpoint_dir: folder of recovery checkpoints; made when the first one is written.
         ssl_config: passwords of the certificates, if TLS is on.
+        advertise_address: IP address or name, without a port, that others use to reach this Server, if it is
+            not the one that is bound. Without it a Server that listens at a wildcard tells the address with
+            which this machine reaches Redis.
+        monitoring_address: ``host:port`` of ``/metrics``, ``/healthz`` and ``/readyz``, in place of
+            ``monitoring.address`` of the file; port 0 takes any that is free.
 
     Raises:
         RuntimeError: an argument is of the wrong type or empty, or the configuration is wrong
@@ -49,6 +65,9 @@ class FLServerJob:
         tcp_server_ip: str = "127.0.0.1",
         checkpoint_dir: str = "./fl_ckpt/",
         ssl_config: SSLConfig | None = None,
+        *,
+        advertise_address: str | None = None,
+        monitoring_address: str | None = None,
     ) -> None:
         self._yaml_config = check_str("yaml_config", yaml_config)
         self._http_server_address = check_str("http_server_address", http_server_address)
@@ -56,6 +75,13 @@ class FLServerJob:
         self._checkpoint_dir = check_str("checkpoint_dir", checkpoint_dir)
         check_ssl_config(ssl_config)
         self._ssl_config = ssl_config
+        self._advertise_address: str | None = None
+        if advertise_address is not None:
+            self._advertise_address = check_advertise_address(
+                check_str("advertise_address", advertise_address)
+            )
+        if monitoring_address is not None:
+            check_str("monitoring_address", monitoring_address)
         log.get_level()  # a wrong GLOG_v is reported here rather than in the middle of a run
         self._config = load_server_config(yaml_config)
         if "/" in self._config.fl_name or "\0" in self._config.fl_name:
@@ -63,57 +89,187 @@ class FLServerJob:
                 f"fl_name {self._config.fl_name!r} must not contain '/', since it is part of the names of "
                 f"recovery checkpoints, yaml config file: {yaml_config}"
             )
+        self._monitoring = _monitoring_address(monitoring_address, self._config.monitoring.address)
+        self._lock = threading.Lock()
+        self._latest: ServerRun | None = None
+
+    @property
+    def status(self) -> str:
+        """What the Server is doing.
+
+        ``starting``, ``serving``, ``safemode`` (Redis is away), ``disabled``, ``finished`` (all iterations
+        are done, the model is served), ``stopping``, or ``stopped`` if it does not run.
+        """
+        return "stopped" if self._latest is None else self._latest.status
+
+    @property
+    def node_id(self) -> str:
+        """The Server's name in the cluster; "" until it has started."""
+        return "" if self._latest is None else self._latest.node_id
+
+    @property
+    def http_address(self) -> str:
+        """``host:port`` under which devices and the Scheduler reach it; "" until it has started."""
+        return "" if self._latest is None else self._latest.http_address
+
+    @property
+    def monitoring_address(self) -> str:
+        """``host:port`` of ``/metrics``, with the port that was taken; "" without monitoring."""
+        return "" if self._latest is None else self._latest.monitoring_address
 
     def run(
         self,
         feature_map: Mapping[str, object] | FeatureMap | str | None = None,
         callback: Callback | None = None,
     ) -> None:
-        """Serves until SIGTERM or SIGINT (handled if this is the main thread), or until the job is stopped.
+        """Serves until SIGTERM or SIGINT (handled if this is the main thread), `stop`, or the job's end.
 
-        A recovery checkpoint in `checkpoint_dir` takes precedence over `feature_map`.
+        A recovery checkpoint in `checkpoint_dir` takes precedence over `feature_map`, unless
+        ``checkpoint.resume`` says otherwise.
 
         Args:
             feature_map: the first model: dict of float32 arrays by name, `FeatureMap`, path of a ``.ckpt`` or
                 ``.mindir`` file of which the float32 parameters are taken, or None if a recovery checkpoint
                 exists.
-            callback: hooks into the life of the Server.
+            callback: hooks into the life of the Server, called on this thread.
 
         Raises:
-            RuntimeError: the Server cannot be started. It was logged, and ``before_stopped`` was called.
+            RuntimeError: the Server cannot be started; `JobError` and its subclasses tell why. It was
+                logged, and ``before_stopped`` was called.
         """
         check_callback(callback)
-        hooks = Hooks(callback)
-        with StopSignals() as signals, CacheAccess(self._config, self._yaml_config) as cache:
-            try:
-                self._serve(feature_map, hooks, signals, cache)
-            except (RuntimeError, OSError, ValueError) as error:
-                log.error("%s", error)
-                if isinstance(error, RuntimeError):
-                    raise
-                raise RuntimeError(str(error)) from error
-            finally:
-                hooks.before_stopped()
+        self._serve(self._new_run(), feature_map, Hooks(callback))
 
-    def _serve(self, feature_map: object, hooks: Hooks, signals: StopSignals, cache: CacheAccess) -> None:
+    def start(
+        self,
+        feature_map: Mapping[str, object] | FeatureMap | str | None = None,
+        callback: Callback | None = None,
+    ) -> FLServerJob:
+        """As `run`, on a thread of its own; returns this job once the Server is registered and reachable.
+
+        Hooks are called on that thread. Signals are left to the program; the process goes on until the job
+        has ended. If `stop` is called before the Server is up, `start` returns with the job stopped.
+        """
+        check_callback(callback)
+        run = self._new_run()
+
+        def serve() -> None:
+            with contextlib.suppress(BaseException):  # `start` or `join` raises it
+                self._serve(run, feature_map, Hooks(callback))
+
+        run.thread = threading.Thread(target=serve, name="msfl-job")
+        run.thread.start()
+        try:
+            run.up.wait()
+        except BaseException:  # Ctrl-C
+            run.signals.request()
+            run.thread.join()
+            raise
+        if run.failure is not None:
+            run.thread.join()
+            raise run.failure
+        return self
+
+    def stop(self) -> None:
+        """Asks the job to end in order, and returns at once; `join` waits for it.
+
+        From any thread and from any hook. Without effect when the job does not run.
+        """
+        if self._latest is not None:
+            self._latest.signals.request()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Waits until the job has ended, at most `timeout` seconds; whether it has.
+
+        Raises:
+            RuntimeError: the job, started by `start`, ended in disorder; or this is one of its own hooks.
+        """
+        run = self._latest
+        if run is None:
+            return True
+        if run.thread is threading.current_thread():
+            raise RuntimeError("join() would wait for the hook that calls it; stop() is enough")
+        if not run.ended.wait(timeout):
+            return False
+        if run.thread is not None:
+            run.thread.join()
+            if run.failure is not None:
+                raise run.failure
+        return True
+
+    def __enter__(self) -> FLServerJob:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self.join()
+
+    def _new_run(self) -> ServerRun:
+        with self._lock:
+            if self._latest is not None and not self._latest.ended.is_set():
+                raise RuntimeError("This job runs already; a second Server needs a FLServerJob of its own")
+            self._latest = ServerRun()
+            return self._latest
+
+    def _serve(self, run: ServerRun, feature_map: object, hooks: Hooks) -> None:
+        failure: BaseException | None = None
+        try:
+            with run.signals, CacheAccess(self._config, self._yaml_config) as cache, ExitStack() as resources:
+                try:
+                    self._open_monitoring(run, resources)
+                    self._serve_devices(run, feature_map, hooks, cache)
+                except (RuntimeError, OSError, ValueError) as error:
+                    log.error("%s", error)
+                    if isinstance(error, RuntimeError):
+                        raise
+                    raise RuntimeError(str(error)) from error
+                finally:
+                    run.begin_exit()
+                    hooks.before_stopped()
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            run.end(failure)
+
+    def _open_monitoring(self, run: ServerRun, resources: ExitStack) -> None:
+        if self._monitoring is None:
+            return
+        from mindspore_federated.monitoring import MonitoringEndpoint, ServerCollector, new_registry
+
+        registry = new_registry()
+        registry.register(ServerCollector(run, self._config.fl_name))
+        endpoint = resources.enter_context(MonitoringEndpoint(registry, lambda: run.status, self._monitoring))
+        try:
+            address = endpoint.start()
+        except OSError as error:
+            raise AddressInUse(
+                f"Monitoring cannot be served at {self._monitoring}: {error.strerror or error}"
+            ) from error
+        run.monitoring_address = str(address)
+        log.progress("Monitoring is served at http://%s/metrics", address)
+
+    def _serve_devices(self, run: ServerRun, feature_map: object, hooks: Hooks, cache: CacheAccess) -> None:
         store = RecoveryStore(self._checkpoint_dir, self._config.fl_name)
         features = start_model(feature_map, store)
-        http_address = self._http_address()
-        tcp_server_ip = _resolved(self._tcp_server_ip, "tcp_server_ip")
+        http = http_listen_address(self._http_server_address)
+        tcp_ip = listen_ip(self._tcp_server_ip, "tcp_server_ip")
         recorder = IterationRecorder(self._config, store)
         recorder.open()
 
         def should_stop() -> bool:
-            return signals.requested
+            return run.signals.requested
 
         try:
             cache.open(should_stop)
             cache.wait(should_stop)
         except RuntimeError:
-            if not signals.requested:
+            if not run.signals.requested:
                 raise
-        if signals.requested:
-            log.progress("Receive signal message %d and begin exit", signals.number)
+        if run.signals.requested:
+            log.progress("%s", run.signals.why)
             return
         try:
             from mindspore_federated import _core
@@ -121,28 +277,22 @@ class FLServerJob:
             raise RuntimeError(
                 f"The compiled core of mindspore_federated cannot be loaded: {error}"
             ) from error
-        options = server_options(self._config, http_address, tcp_server_ip, cache.address)
+        if hasattr(_core, "set_log_level"):  # TODO(core)
+            _core.set_log_level(int(log.get_level()))
+        options = server_options(self._config, http, tcp_ip, cache.address)
         options.cache_patience_ms = _CACHE_PATIENCE_MS
-        session = ServerSession(_core.Server(options), recorder, hooks, signals, cache)
+        options.advertise_host = advertised_host(self._advertise_address, http.host, tcp_ip, cache)
+        run.expect(options.advertise_host or http.host)
+        traffic = TrafficRecord(self._config.summary.data_rate_dir)
+        session = ServerSession(_core.Server(options), recorder, hooks, run, cache, traffic)
         session.run(features, store.next_iteration())
 
-    def _http_address(self) -> HostPort:
-        text = self._http_server_address
-        try:
-            address = parse_host_port(text)
-        except ValueError as error:
-            raise RuntimeError(f"The format of http server address '{text}' is invalid: {error}") from error
-        return HostPort(_resolved(address.host, "http_server_address"), address.port)
 
-
-def _resolved(host: str, name: str) -> str:
-    """An IP address for a name, IPv4 if there is one: Servers agree on addresses, not on resolvers."""
-    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not is_host(host):
-        raise RuntimeError(f"Parameter '{name}' is neither an IP address nor a host name: '{host}'")
+def _monitoring_address(argument: str | None, from_file: str) -> HostPort | None:
+    text = from_file if argument is None else argument
+    if not text:
+        return None
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise RuntimeError(f"The host '{host}' of parameter '{name}' is unknown: {error}") from error
-    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
-    return str(found[0][4][0])
+        return parse_host_port(text, least_port=0)
+    except ValueError as error:
+        raise RuntimeError(f"Parameter 'monitoring_address' is no address: {error}") from error

@@ -5,6 +5,7 @@ Threads of ours, so that neither a slow hook nor a slow disk holds up the cluste
 - the caller's runs the hooks, and waits;
 - *events* drains the core's queue: log lines, and iterations that ended, whose files it writes before it
   lets the core serve the new model;
+- *traffic* samples the core's byte counts once a second, if the configuration wants files of them;
 - *start* and *stop* appear for the beginning and the end: a signal only reaches Python while the caller's
   thread runs Python, and starting can take as long as a dead Server's heartbeat.
 """
@@ -18,8 +19,10 @@ from typing import TYPE_CHECKING
 from mindspore_federated import log
 from mindspore_federated.startup.cache_access import CacheAccess
 from mindspore_federated.startup.callback import CallbackContext, Hooks
+from mindspore_federated.startup.errors import job_error
 from mindspore_federated.startup.iteration_record import IterationRecorder
-from mindspore_federated.startup.signals import StopSignals
+from mindspore_federated.startup.server_run import ServerRun
+from mindspore_federated.startup.traffic_record import TrafficRecord
 
 if TYPE_CHECKING:
     from mindspore_federated import _core
@@ -35,14 +38,16 @@ class ServerSession:
         server: _core.Server,
         recorder: IterationRecorder,
         hooks: Hooks,
-        signals: StopSignals,
+        run: ServerRun,
         cache: CacheAccess,
+        traffic: TrafficRecord,
     ) -> None:
         self._server = server
         self._recorder = recorder
         self._hooks = hooks
-        self._signals = signals
+        self._run = run
         self._cache = cache
+        self._traffic = traffic
         self._ended: queue.SimpleQueue[CallbackContext] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._stopper: threading.Thread | None = None
@@ -50,17 +55,19 @@ class ServerSession:
         self._events = threading.Thread(target=self._drain, name="msfl-events")
 
     def run(self, features: Features, first_iteration: int) -> None:
-        """Blocks until a signal, or until the job is stopped.
+        """Blocks until a request to stop, or until the job is stopped.
 
         Raises:
-            CoreError: the Server cannot be started.
+            JobError: the Server cannot be started.
         """
         self._events.start()
         try:
             if not self._start(features, first_iteration):
                 return
             self._recorder.tcp_address = self._server.node_id.partition("::")[0]
+            self._traffic.start(self._recorder.tcp_address, lambda: self._server.stats)
             log.progress("Server started successfully.")
+            self._run.serve(self._server)
             self._hooks.after_started()
             while not self._stopped.is_set():
                 self._begin_exit_on_signal()
@@ -76,11 +83,12 @@ class ServerSession:
                 pass
             self._events.join()
             self._recorder.close()
+            self._traffic.close()
         while not self._ended.empty():
             self._hooks.on_iteration_end(self._ended.get())
 
     def _start(self, features: Features, first_iteration: int) -> bool:
-        """False if a signal came before the Server was up."""
+        """False if a request to stop came before the Server was up."""
         failures: list[Exception] = []
 
         def start() -> None:
@@ -94,18 +102,19 @@ class ServerSession:
         while starting.is_alive():
             self._begin_exit_on_signal()
             starting.join(_POLL_SECONDS)
-        if failures and not self._signals.requested:
-            raise failures[0]
+        if failures and not self._run.signals.requested:
+            raise job_error(failures[0]) from failures[0]
         return not failures
 
     def _begin_exit_on_signal(self) -> None:
-        if self._signals.requested:
-            self._begin_exit(f"Receive signal message {self._signals.number} and begin exit")
+        if self._run.signals.requested:
+            self._begin_exit(self._run.signals.why)
 
     def _begin_exit(self, why: str = "") -> None:
         """Starts the end, once, whichever thread is the first to see a reason for it."""
         with self._lock:
             if self._stopper is None:
+                self._run.begin_exit()
                 if why:
                     log.progress("%s", why)
                 self._stopper = threading.Thread(target=self._stop, name="msfl-stop")

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as a request to stop."""
+"""What asks a process to stop: SIGTERM, SIGINT, or the program itself."""
 
 from __future__ import annotations
 
@@ -10,23 +10,37 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignals:
-    """While entered on the main thread, both signals set `requested`; elsewhere they are left alone.
+    """A request to stop, made by `request` on any thread, or by a signal.
 
-    The previous handlers are restored on exit.
+    While entered on the main thread both signals make it; elsewhere they are left alone. The previous
+    handlers are restored on exit.
     """
 
     def __init__(self) -> None:
-        self.number = 0  # of the last signal
-        self._requested = threading.Event()
+        self.number = 0  # of the last signal; 0 if the program asked
+        self._requested = False  # no Event: a signal may come while this thread holds its lock
         self._previous: dict[signal.Signals, object] = {}
 
     @property
     def requested(self) -> bool:
-        return self._requested.is_set()
+        return self._requested
+
+    @property
+    def why(self) -> str:
+        """What the log says about it."""
+        return (
+            f"Receive signal message {self.number} and begin exit"
+            if self.number
+            else "Stop was requested; begin exit"
+        )
+
+    def request(self) -> None:
+        """Asks for the stop and returns at once. Harmless when repeated."""
+        self._requested = True
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.number = number
-        self._requested.set()
+        self._requested = True
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():

@@ -82,7 +82,7 @@ def test_the_shipped_example_loads_and_warns_of_traffic_files_alone(job: Any, wa
     config = load_server_config(job.text(SHIPPED))
     assert config.round.start_fl_job_threshold == 4
     assert config.encrypt.signds.sign_eps == 100
-    assert warnings == [f"summary.data_rate_dir is not there yet and ignored ({job.path})"]
+    assert warnings == []
     assert load_server_config(job.text(SHIPPED.replace("encrypt_train_type", "encrypt_type"))) == config
 
 

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
+from mindspore_federated.startup.server_run import ServerRun
 from mindspore_federated.startup.server_session import ServerSession
-from mindspore_federated.startup.signals import StopSignals
 
 
 class SlowServer:
@@ -44,9 +44,10 @@ class Bystander:
 
 def run(signal_at_start: bool) -> None:
     other = cast(Any, Bystander())
-    with StopSignals() as signals:
+    run = ServerRun()
+    with run.signals:
         server = cast(Any, SlowServer(signal_at_start))
-        ServerSession(server, other, other, signals, other).run([], 1)
+        ServerSession(server, other, other, run, other, other).run([], 1)
 
 
 def test_a_signal_ends_the_start(capsys: pytest.CaptureFixture[str]) -> None:
