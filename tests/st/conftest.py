@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -36,6 +37,7 @@ from mindspore_federated.client.messages import (
 from mindspore_federated.client.round_calls import plain_text
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # the other modules of this folder
 LIMIT = 1 << 20
 MODEL: dict[str, NDArray[np.float32]] = {
     "bias": np.array(0.5, np.float32),
@@ -115,11 +117,14 @@ class Process:
 
 
 class Redis(Process):
-    """A redis-server that keeps nothing: restarted, it is empty."""
+    """A redis-server that keeps nothing, unless it is told to: restarted, it is empty."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keeps_data: bool = False) -> None:
         self.port = free_port()
-        options = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]
+        self._data = folder / "redis-data"
+        self._data.mkdir()
+        options = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--dir", str(self._data)]
+        options += ["--appendonly", "yes" if keeps_data else "no", "--appendfsync", "always"]
         super().__init__(["redis-server", *options], folder / "redis.log")
 
     @property
@@ -129,6 +134,14 @@ class Redis(Process):
     def start(self) -> None:
         super().start()
         self.wait_until(lambda: accepts(self.port))
+
+    def restart(self, forget: bool = False) -> None:
+        """Killed and started again, on request without what it kept."""
+        self.end(signal.SIGKILL)
+        if forget:
+            shutil.rmtree(self._data)
+            self._data.mkdir()
+        self.start()
 
 
 def accepts(port: int) -> bool:
@@ -275,8 +288,13 @@ def until() -> Callable[..., Awaitable[Any]]:
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Redis]:
-    server = Redis(tmp_path)
+def redis_keeps_data() -> bool:
+    return False
+
+
+@pytest.fixture
+def redis(tmp_path: Path, redis_keeps_data: bool) -> Iterator[Redis]:
+    server = Redis(tmp_path, redis_keeps_data)
     server.start()
     yield server
     server.end(signal.SIGKILL)

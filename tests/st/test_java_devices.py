@@ -1,0 +1,269 @@
+"""Long jobs of devices in the field: whatever happens to Servers and Redis, none quits a job that isn't over.
+
+The devices' own waits are 20 times shorter than in the field, and the windows of the jobs in proportion.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import uuid
+
+import numpy as np
+import pytest
+import redis as redis_client
+from front import Front
+from java_device import Clock, End, JavaDevice, add_one
+
+from mindspore_federated import _core
+
+SPEED = 20.0
+WINDOWS = {
+    "round.start_fl_job_time_window": 3_000,
+    "round.update_model_time_window": 3_000,
+    "round.global_iteration_time_window": 6_000,
+}
+WHOLE_JOB = 110.0
+
+
+@pytest.fixture
+def redis_keeps_data():
+    return True
+
+
+class Operator:
+    """What an operator does through the Scheduler, done with the scripts that it uses."""
+
+    def __init__(self, redis):
+        self._redis = redis_client.Redis(port=redis.port)
+        self._prefix = "ms_fl:{job}:"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._redis.close()
+
+    def instance(self):
+        return self._redis.get(self._prefix + "instance").decode()
+
+    def status(self):
+        row = self._redis.hgetall(f"{self._prefix}{self.instance()}:status")
+        return int(row[b"iteration"]), int(row[b"state"])
+
+    def set_state(self, state):
+        while True:
+            instance, (iteration, _) = self.instance(), self.status()
+            of = f"{self._prefix}{instance}:{iteration}:"
+            rows = "instance", f"{instance}:status"
+            keys = [*(self._prefix + row for row in rows), of + "round", of + "devices", of + "updates"]
+            arguments = instance, iteration, state, uuid.uuid4().hex, self.iterations()
+            answer = self._redis.eval(_core.script("set_state"), len(keys), *keys, *arguments)
+            if answer[-2] == 1:
+                return
+
+    def iterations(self):
+        return int(self._redis.hget(f"{self._prefix}{self.instance()}:hyper", "fl_iteration_num"))
+
+    def new_instance(self, **changes):
+        old, new = self.instance(), f"i_{uuid.uuid4().hex}"
+        rows = "instance", f"{old}:status", f"{old}:hyper", f"{new}:status", f"{new}:hyper"
+        changed = [str(text) for change in changes.items() for text in change]
+        arguments = old, new, uuid.uuid4().hex, 3_600_000, *changed
+        keys = [self._prefix + row for row in rows]
+        self._redis.eval(_core.script("new_instance"), len(keys), *keys, *arguments)
+
+
+def fleet(url, count, **how):
+    return [JavaDevice([url], f"device-{k}", clock=Clock(SPEED), seed=k, **how) for k in range(count)]
+
+
+async def together(*lives):
+    return await asyncio.wait_for(asyncio.gather(*lives), WHOLE_JOB)
+
+
+async def whole_job(devices, trouble=None):
+    """Runs the devices through their job, with `trouble` beside them; returns how they ended."""
+
+    async def in_trouble():
+        if trouble is not None:
+            await trouble()
+
+    *outcomes, _ = await together(*(device.run() for device in devices), in_trouble())
+    return outcomes
+
+
+def assert_all_stayed(devices, outcomes, server, iterations):
+    for device, outcome in zip(devices, outcomes):
+        assert outcome.end is not End.QUIT, "\n".join([device.fl_id, *device.log])
+    last = server.metrics()[-1]
+    assert last["currentIteration"] == iterations, "told that it is over before it was"
+
+
+def valid_iterations(server):
+    return sum(line["iterationResult"] == "success" for line in server.metrics())
+
+
+async def until_iteration(operator, number):
+    while operator.status()[0] < number:
+        await asyncio.sleep(0.05)
+
+
+async def think(weights):
+    await asyncio.sleep(random.uniform(0, 0.2))
+    return await add_one(weights)
+
+
+async def test_a_job_without_trouble(start_server):
+    server = start_server({"round.start_fl_job_threshold": 3, "fl_iteration_num": 24, **WINDOWS})
+    older = JavaDevice([server.url + "/"], "before-0.2", clock=Clock(SPEED), result_round="getModel")
+    devices = [*fleet(server.url, 2), older]
+    outcomes = await whole_job(devices)
+    assert [outcome.end for outcome in outcomes] == [End.FINISHED] * 3
+    assert [outcome.iterations for outcome in outcomes] == [list(range(1, 25))] * 3
+    assert valid_iterations(server) == 24
+
+
+async def test_more_devices_than_places_and_some_that_vanish(start_server):
+    iterations = 20
+    settings = {"round.start_fl_job_threshold": 4, "round.update_model_ratio": 0.75, **WINDOWS}
+    server = start_server({"fl_iteration_num": iterations, **settings})
+    devices = fleet(server.url, 7, train=think)
+
+    async def vanish():
+        """Takes a place and is never seen again."""
+        for k in range(5):
+            ghost = JavaDevice([server.url], f"ghost-{k}", clock=Clock(SPEED), train=nobody)
+            with_place = asyncio.create_task(ghost.run())
+            await asyncio.sleep(0.7)
+            with_place.cancel()
+            await asyncio.gather(with_place, return_exceptions=True)
+
+    async def nobody(weights):
+        await asyncio.Event().wait()
+
+    outcomes = await whole_job(devices, vanish)
+    assert_all_stayed(devices, outcomes, server, iterations)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_restarts_of_the_server(start_server, redis, number):
+    iterations = 24
+    settings = {"round.start_fl_job_threshold": 3, "fl_iteration_num": iterations, **WINDOWS}
+    server = start_server(settings, checkpoints=True)
+    async with Front([server.address]) as front:
+        devices = fleet(front.url, 4, train=think)
+        with Operator(redis) as operator:
+
+            async def restarts():
+                for when in (4, 12):
+                    await until_iteration(operator, when)
+                    await asyncio.to_thread(server.end, number)
+                    await asyncio.to_thread(server.start)
+
+            outcomes = await whole_job(devices, restarts)
+    assert_all_stayed(devices, outcomes, server, iterations)
+
+
+@pytest.mark.parametrize("forget", [False, True], ids=["with its data", "empty"])
+async def test_restarts_of_redis(start_server, redis, forget):
+    iterations = 24
+    server = start_server(
+        {"round.start_fl_job_threshold": 3, "fl_iteration_num": iterations, **WINDOWS}, checkpoints=True
+    )
+    devices = fleet(server.url, 4, train=think)
+
+    async def restarts():
+        for when in (3, 9):
+            while len(server.metrics()) < when:
+                await asyncio.sleep(0.05)
+            await asyncio.to_thread(redis.restart, forget)
+
+    outcomes = await whole_job(devices, restarts)
+    assert_all_stayed(devices, outcomes, server, iterations)
+
+
+async def test_new_instances(start_server, redis):
+    server = start_server({"round.start_fl_job_threshold": 3, "fl_iteration_num": 12, **WINDOWS})
+    devices = fleet(server.url, 4, train=think)
+    with Operator(redis) as operator:
+
+        async def begin_anew():
+            await until_iteration(operator, 5)
+            operator.new_instance(start_fl_job_threshold=2)
+            await asyncio.sleep(0.3)
+            operator.new_instance()  # while devices wait for the result of iteration 1
+            await until_iteration(operator, 4)
+            operator.new_instance(fl_iteration_num=8, start_fl_job_threshold=4)
+
+        outcomes = await whole_job(devices, begin_anew)
+        assert operator.status() == (9, 2)
+    assert_all_stayed(devices, outcomes, server, 8)
+
+
+async def test_disabled_and_enabled_again(start_server, redis):
+    """Whoever asks while the job is disabled is told so and ends; everybody else goes on."""
+    iterations = 12
+    server = start_server({"round.start_fl_job_threshold": 2, "fl_iteration_num": iterations, **WINDOWS})
+    with Operator(redis) as operator:
+
+        async def switch():
+            for when in (3, 7):
+                await until_iteration(operator, when)
+                operator.set_state(1)
+                await asyncio.sleep(0.4)
+                operator.set_state(0)
+
+        async def life(device):
+            """As the application that holds the client: begins again until the job is over."""
+            while (outcome := await device.run()).end is End.TOLD_OVER and operator.status()[1] != 2:
+                await asyncio.sleep(0.2)
+            return outcome
+
+        devices = fleet(server.url, 3, train=think)
+        *outcomes, _ = await together(*(life(device) for device in devices), switch())
+    assert_all_stayed(devices, outcomes, server, iterations)
+
+
+async def test_rounds_that_run_out_of_time(start_server):
+    """Slow devices, of which the windows see too few: every iteration fails or not, nobody gives up."""
+    iterations = 10
+    server = start_server(
+        {
+            "round.start_fl_job_threshold": 3,
+            "fl_iteration_num": iterations,
+            "round.start_fl_job_time_window": 1_000,
+            "round.update_model_time_window": 1_000,
+            "round.global_iteration_time_window": 2_000,
+        }
+    )
+
+    async def slowly(weights):
+        await asyncio.sleep(random.choice([0.0, 0.3, 1.2, 2.5]))
+        return await add_one(weights)
+
+    devices = fleet(server.url, 5, train=slowly)
+    outcomes = await whole_job(devices)
+    assert_all_stayed(devices, outcomes, server, iterations)
+    assert valid_iterations(server) < iterations
+
+
+async def test_what_is_fatal_for_a_device(start_server):
+    """The double itself: it is as strict as the devices in the field."""
+    window = {"round.start_fl_job_time_window": 500, "round.update_model_time_window": 500}
+    server = start_server({"fl_iteration_num": 2, **window})
+
+    async def wrong(weights):
+        return {"weight": np.zeros(5, np.float32)}
+
+    async def quits(url, **how):
+        (outcome,) = await whole_job(fleet(url, 1, **how))
+        assert outcome.end is End.QUIT
+        return outcome.reason
+
+    assert "400 Verify model feature map failed" in await quits(server.url, train=wrong)
+    assert "HTTP 404" in await quits(server.url + "/elsewhere")
+    assert "was begun too often" in await quits(server.url, data_size=0)
+    server.end()
+    assert "Connect" in await quits(server.url)
