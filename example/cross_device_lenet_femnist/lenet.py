@@ -37,3 +37,25 @@ def _truncated_normal(
     while (outside := np.abs(values) > 2).any():
         values[outside] = random.standard_normal(np.count_nonzero(outside))
     return (sigma * values).astype(np.float32)
+
+
+def inputs(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What LeNet sees of images (n, 28, 28), 0 paper to 255 ink: (n, 3, 32, 32), 1.0 is paper.
+
+    Enlarged bilinearly with pixels as squares, one grey value in all three channels: as the devices of the
+    reference read the guides' image files.
+    """
+    enlarge = _bilinear(pixels.shape[1], 32)
+    light = 1 - pixels.astype(np.float32) / 255
+    grey = enlarge @ light @ enlarge.T
+    return np.ascontiguousarray(np.repeat(grey[:, None], 3, axis=1), np.float32)
+
+
+def _bilinear(size: int, larger: int) -> NDArray[np.float32]:
+    """(larger, size): each row holds the weights of the old pixels in a new one."""
+    position = np.clip((np.arange(larger) + 0.5) * size / larger - 0.5, 0, size - 1)
+    left = np.minimum(position.astype(int), size - 2)
+    weights = np.zeros((larger, size), np.float32)
+    weights[np.arange(larger), left] = 1 - (position - left)
+    weights[np.arange(larger), left + 1] = position - left
+    return weights
