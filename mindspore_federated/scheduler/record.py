@@ -2,189 +2,166 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import NamedTuple
-from urllib.parse import quote, urlsplit
+from typing import Any, NamedTuple, Optional
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import ResponseError
 
-_CONNECTIONS = 16
-_COMMAND_SECONDS = 2.0
-_READ_SECONDS = 5.0  # all commands of one reading together
-
-_ALLOWED = "host:port, [v6]:port, redis://[user[:password]@]host[:port][/database] and unix:/path"
-
-
-class RecordError(Exception):
-    """A job's record could not be read; the text is the answer's `error_message`."""
-
-
-class UnknownJobError(RecordError):
-    """No Server has ever registered for the job."""
-
-    def __init__(self, fl_name: str) -> None:
-        super().__init__(f"Cannot find cluster info for {fl_name}")
-
-
-class CacheUnavailableError(RecordError):
-    """Redis does not answer."""
-
-    def __init__(self) -> None:
-        super().__init__("Failed to access the cache server. Please retry later.")
-
-
-class MalformedStateError(RecordError):
-    """The instance's status row is not what the Servers write."""
-
-    def __init__(self) -> None:
-        super().__init__("Failed to get cluster state because of some inner error.")
-
-
-class MalformedNodesError(RecordError):
-    """A node's row is not what the Servers write."""
-
-    def __init__(self) -> None:
-        super().__init__("Failed to get nodes because of some inner error. Please retry later.")
+from mindspore_federated.scheduler.redis_link import RedisLink
+from mindspore_federated.scheduler.refusals import (
+    MalformedNodesError,
+    MalformedRecordError,
+    MalformedStateError,
+    UnknownJobError,
+)
 
 
 class Node(NamedTuple):
-    """A live member of the cluster; `tcp_address` is empty for a worker."""
+    """A live member of the cluster; the addresses are empty where there is none."""
 
     role: str  # "SERVER" or "WORKER"
     node_id: str
     tcp_address: str
+    http_address: str = ""  # with the job's prefix, ends with a slash
 
 
 class Record(NamedTuple):
-    """State 0 running, 1 disabled, 2 finished, 3 stopping; live nodes, servers first, each role by id."""
+    """One look at the job. `hyper` is None when the row is gone or none of ours."""
 
-    state: int
-    nodes: tuple[Node, ...]
+    instance: str
+    status: dict[str, str]
+    hyper: Optional[dict[str, str]]  # noqa: UP045 - evaluated, on Python 3.9 too
+    nodes: tuple[Node, ...] = ()  # servers first, each role by id
 
+    @property
+    def state(self) -> int:
+        """0 running, 1 disabled, 2 finished, 3 stopping. Raises MalformedStateError."""
+        state = self.status.get("state", "")
+        if state not in ("0", "1", "2", "3"):
+            raise MalformedStateError
+        return int(state)
 
-def redis_url(address: str) -> str:
-    """`address` as redis-py wants it.
-
-    Raises:
-        ValueError: naming what is allowed. The text holds no password.
-    """
-    if address.startswith("unix:"):
-        path = address[len("unix:") :]
-        path = path[2:] if path.startswith("//") else path
-        if path.startswith("/"):
-            return f"unix://{quote(path)}"
-    elif "?" not in address and "#" not in address:
-        # What redis-py would read as its own options is refused together with everything unknown.
-        url = address if address.startswith("redis://") else f"redis://{address}"
-        try:
-            parts = urlsplit(url)
-            database = parts.path.lstrip("/")
-            complete = url == address or (parts.port is not None and "@" not in address and not parts.path)
-            if complete and parts.hostname and (not database or database.isdigit()) and parts.port != 0:
-                return url
-        except ValueError:
-            pass
-    shown = "..." + address[address.rindex("@") :] if "@" in address else address
-    raise ValueError(f"The distributed cache address '{shown}' is not valid; allowed are {_ALLOWED}")
+    @property
+    def iteration(self) -> int:
+        """The current one, from 1. Raises MalformedStateError."""
+        number = self.status.get("iteration", "")
+        if not is_count(number):
+            raise MalformedStateError
+        return int(number)
 
 
 class JobRecord:
     """The record of one job. To be made on a running event loop; connects when first used."""
 
     def __init__(self, fl_name: str, cache_address: str) -> None:
-        self._fl_name = fl_name
+        self.fl_name = fl_name
         # A Redis Cluster keeps what shares the braces on one node; the name's own are escaped.
         escaped = fl_name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
         self._prefix = f"ms_fl:{{{escaped}}}:"
-        pool = BlockingConnectionPool.from_url(
-            redis_url(cache_address),
-            max_connections=_CONNECTIONS,
-            timeout=_COMMAND_SECONDS,
-            protocol=2,  # as the Servers speak it; 3 starts with a command that older proxies do not know
-            socket_timeout=_COMMAND_SECONDS,
-            socket_connect_timeout=_COMMAND_SECONDS,
-            # Once more at once: a connection that Redis closed while it was idle fails at its next command.
-            retry=Retry(NoBackoff(), 1),
-        )
-        self._redis = Redis.from_pool(pool)
+        self.link = RedisLink(cache_address)
 
-    async def check_access(self) -> bool:
-        """False when Redis is not reachable now.
-
-        Raises:
-            CacheUnavailableError: Redis answers and refuses us; waiting will not help.
-        """
-        try:
-            await asyncio.wait_for(self._redis.ping(), _READ_SECONDS)
-        except (RedisError, OSError, asyncio.TimeoutError) as error:
-            # redis-py hides a refused login behind a lost connection.
-            reason = error.__cause__ if isinstance(error.__cause__, RedisError) else error
-            if isinstance(reason, (AuthenticationError, AuthorizationError, ResponseError)):
-                raise CacheUnavailableError from reason
-            return False
-        return True
+    def key(self, *words: object) -> str:
+        """The name of one of the job's rows."""
+        return self._prefix + ":".join(map(str, words))
 
     async def read(self) -> Record:
-        """State and live nodes. Changes nothing: nodes that are dead are left out, not removed.
+        """Instance, status, hyper-parameters and live nodes. Changes nothing: the dead are left out, not
+        removed.
 
         Raises:
-            RecordError: one of its kinds above.
+            Refusal: one of its kinds that name the record.
         """
-        try:
-            return await asyncio.wait_for(self._read(), _READ_SECONDS)
-        except (RedisConnectionError, RedisTimeoutError, OSError, asyncio.TimeoutError) as error:
-            raise CacheUnavailableError from error
-        except ResponseError as error:
-            raise MalformedStateError from error
+        return await self.link.bounded(self._read(True))
+
+    async def read_instance(self) -> Record:
+        """As `read`, without looking at the nodes."""
+        return await self.link.bounded(self._read(False))
+
+    async def history(self, instance: str, first: int, limit: int) -> list[bytes]:
+        """Lines of metrics of at most `limit` iterations from `first` on, in their order."""
+        command = ("ZRANGEBYSCORE", self.key(instance, "history"), first, "+inf", "LIMIT", 0, limit)
+        return await self._lines(command)
+
+    async def newest_line(self, instance: str) -> bytes | None:
+        """The line of metrics of the newest iteration that has one."""
+        lines = await self._lines(("ZRANGE", self.key(instance, "history"), -1, -1))
+        return lines[0] if lines else None
+
+    async def description(self) -> bytes | None:
+        """The model's description (schema/store.fbs), None before the first Server has published it."""
+        [answer] = await self.link.bounded(self.link.answers([("GET", self.key("model"))]))
+        return answer if isinstance(answer, bytes) else None
 
     async def close(self) -> None:
-        await self._redis.aclose()
-        await self._redis.connection_pool.disconnect()
+        await self.link.close()
 
-    async def _read(self) -> Record:
-        prefix = self._prefix
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.get(prefix + "instance")
-            pipeline.hgetall(prefix + "nodes")
-            instance, rows = await pipeline.execute(raise_on_error=False)
-        raise_lost(instance)
-        if instance is None:
-            raise UnknownJobError(self._fl_name)
-        if not isinstance(instance, bytes):
+    async def _lines(self, command: tuple[Any, ...]) -> list[bytes]:
+        [answer] = await self.link.bounded(self.link.answers([command]))
+        if not isinstance(answer, list):
+            raise MalformedRecordError("The job's history in the cache is not what Servers write.")
+        return answer
+
+    async def _read(self, with_nodes: bool) -> Record:
+        commands: list[tuple[Any, ...]] = [("GET", self.key("instance"))]
+        if with_nodes:
+            commands.append(("HGETALL", self.key("nodes")))
+        raw, *more = await self.link.answers(commands)
+        if raw is None:
+            raise UnknownJobError(self.fl_name)
+        if not isinstance(raw, bytes):
             raise MalformedStateError
-        raise_lost(rows)
-        if not isinstance(rows, dict):
+        instance = _text(raw, MalformedStateError)
+        rows = more[0] if more else {}
+        if isinstance(rows, ResponseError):
             raise MalformedNodesError
-        status = prefix.encode() + instance + b":status"
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.hget(status, "state")
-            for node_id in rows:
-                pipeline.exists(prefix.encode() + b"alive:" + node_id)
-            state, *alive = await pipeline.execute()
-        if state not in (b"0", b"1", b"2", b"3"):
+        rows = _pairs(rows)
+        status, hyper, *alive = await self.link.answers(
+            [
+                ("HGETALL", self.key(instance, "status")),
+                ("HGETALL", self.key(instance, "hyper")),
+                *(("EXISTS", self.key("alive").encode() + b":" + node_id) for node_id in rows),
+            ]
+        )
+        if isinstance(status, ResponseError):
             raise MalformedStateError
-        live = [parse_node(node_id, row) for (node_id, row), here in zip(rows.items(), alive) if here]
-        return Record(int(state), tuple(sorted(live)))
+        live = [parse_node(node_id, row) for (node_id, row), here in zip(rows.items(), alive) if here == 1]
+        return Record(instance, _texts(status) or {}, _texts(hyper), tuple(sorted(live)))
 
 
-def raise_lost(answer: object) -> None:
-    """Raises what a pipeline returned in place of an answer because the connection failed."""
-    if isinstance(answer, (RedisConnectionError, RedisTimeoutError)):
-        raise answer
+def is_count(text: str) -> bool:
+    """Whether `text` is a number as Servers write it: 1 to 20 decimal digits."""
+    return text.isascii() and text.isdigit() and len(text) <= 20
 
 
 def parse_node(node_id: bytes, row: bytes) -> Node:
-    """A row `<SERVER|WORKER> <tcp address> <epoch>`."""
-    try:
-        role, address, epoch = row.decode().split(" ")
-        name = node_id.decode()
-    except ValueError as error:
-        raise MalformedNodesError from error
-    if role not in ("SERVER", "WORKER") or not epoch.isdigit():
+    """A row `<SERVER|WORKER> <tcp address> [<http address>] <epoch>`; `-` stands for no address."""
+    words = _text(row, MalformedNodesError).split(" ")
+    role, *addresses, epoch = words if len(words) > 2 else ("", "")
+    if role not in ("SERVER", "WORKER") or len(addresses) > 2 or not is_count(epoch):
         raise MalformedNodesError
-    return Node(role, name, address if role == "SERVER" else "")
+    tcp, http = (*addresses, "-")[:2]
+    tcp = "" if tcp == "-" or role != "SERVER" else tcp
+    return Node(role, _text(node_id, MalformedNodesError), tcp, "" if http == "-" else http)
+
+
+def _text(raw: bytes, error: type[MalformedStateError | MalformedNodesError]) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as cause:
+        raise error() from cause
+
+
+def _pairs(answer: Any) -> dict[bytes, bytes]:
+    """A hash, whether redis-py has paired it or not."""
+    if isinstance(answer, dict):
+        return answer
+    return dict(zip(answer[::2], answer[1::2]))
+
+
+def _texts(answer: Any) -> dict[str, str] | None:
+    """A hash of texts; None if it is empty, no hash, or holds something else."""
+    if isinstance(answer, ResponseError):
+        return None
+    try:
+        return {name.decode(): value.decode() for name, value in _pairs(answer).items()} or None
+    except UnicodeDecodeError:
+        return None

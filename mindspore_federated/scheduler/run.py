@@ -9,29 +9,49 @@ from aiohttp import web
 
 from mindspore_federated import log
 from mindspore_federated.config import HostPort
-from mindspore_federated.scheduler.record import CacheUnavailableError, JobRecord
-from mindspore_federated.scheduler.service import ManagementServer, ManagementService
+from mindspore_federated.scheduler.http_server import ManagementServer
+from mindspore_federated.scheduler.record import JobRecord
+from mindspore_federated.scheduler.refusals import CacheUnavailableError
+from mindspore_federated.scheduler.routes import ROUTES
+from mindspore_federated.scheduler.service import ManagementService
+from mindspore_federated.scheduler.tokens import read_token, warn_if_open
 
 _STOP_POLL_SECONDS = 0.1
 _SHUTDOWN_SECONDS = 3.0
 
 
 def run_scheduler(
-    *, fl_name: str, cache_address: str, host: str, port: int, should_stop: Callable[[], bool]
+    *,
+    fl_name: str,
+    cache_address: str,
+    host: str,
+    port: int,
+    should_stop: Callable[[], bool],
+    token_file: str = "",
 ) -> None:
     """Serves the REST interface of job `fl_name` until `should_stop()` is true, asked ten times a second.
 
     `cache_address`: as `distributed_cache.address`, `ip:port` or `unix:/path`. Redis may come later: until it
-    is there, requests are answered with an error.
+    is there, requests are answered with an error. `token_file`: as `management.token_file`; the environment
+    variable MSFL_MANAGEMENT_TOKEN takes precedence.
 
     Raises:
-        RuntimeError: the address cannot be bound, or Redis is there and refuses us.
+        RuntimeError: the address cannot be bound, Redis is there and refuses us, or the token cannot be read.
     """
-    asyncio.run(_serve(fl_name, cache_address, HostPort(host, port), should_stop))
+    token = read_token(token_file)
+    protected = ", ".join(
+        path for route in ROUTES if route.protected for path in (route.path, *route.aliases)
+    )
+    warn_if_open(token, host, port, protected)
+    asyncio.run(_serve(fl_name, cache_address, HostPort(host, port), should_stop, token))
 
 
 async def _serve(
-    fl_name: str, cache_address: str, address: HostPort, should_stop: Callable[[], bool]
+    fl_name: str,
+    cache_address: str,
+    address: HostPort,
+    should_stop: Callable[[], bool],
+    token: str | None,
 ) -> None:
     if not cache_address:
         raise RuntimeError("Distributed cache address cannot be empty.")
@@ -41,11 +61,11 @@ async def _serve(
         raise RuntimeError(str(error)) from error
     where = cache_address.rpartition("@")[2]  # without the password
     runner = web.ServerRunner(
-        ManagementServer(ManagementService(record).answer), shutdown_timeout=_SHUTDOWN_SECONDS
+        ManagementServer(ManagementService(record, token).answer), shutdown_timeout=_SHUTDOWN_SECONDS
     )
     try:
         try:
-            if not await record.check_access():
+            if not await record.link.check_access():
                 log.warning(
                     "The distributed cache at %s is not reachable yet; requests fail until it is.", where
                 )

@@ -1,100 +1,108 @@
-"""Routes and answers. Bodies are compact JSON, keys in alphabetical order; `code` is a text, "0" or "1"."""
+"""Answers requests: finds the route, checks who asks, and gives errors the form that the client knows."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import time
+from collections.abc import Awaitable
+from importlib.metadata import PackageNotFoundError, version
 
 from aiohttp import web
 
 from mindspore_federated import log
-from mindspore_federated.scheduler.record import JobRecord, Node, RecordError
+from mindspore_federated.scheduler.answers import (
+    accepted_types,
+    failure,
+    page_not_found,
+    problem,
+    wants_json_only,
+    wants_problem,
+)
+from mindspore_federated.scheduler.handlers import Handlers
+from mindspore_federated.scheduler.http_server import Connection
+from mindspore_federated.scheduler.metrics import SchedulerMetrics
+from mindspore_federated.scheduler.openapi import describe
+from mindspore_federated.scheduler.record import JobRecord
+from mindspore_federated.scheduler.refusals import Refusal
+from mindspore_federated.scheduler.routes import ROUTES, Route
+from mindspore_federated.scheduler.tokens import authorise
 
-_STATES = {0: "CLUSTER_READY", 1: "CLUSTER_DISABLE", 2: "CLUSTER_FINISH"}  # 3, stopping, has no name
-_NOT_YET = frozenset({"/newInstance", "/queryInstance", "/enableFLS", "/disableFLS"})
-_NOT_FOUND = "<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n"
-
-_CONNECTIONS = 1000
-_FIRST_REQUEST_SECONDS = 15.0
-_KEEP_ALIVE_SECONDS = 50.0
-
-
-def _json(status: int, fields: dict[str, object]) -> web.Response:
-    body = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return web.Response(status=status, body=body.encode(), content_type="application/json")
-
-
-def success(message: str, **fields: object) -> web.Response:
-    return _json(200, {"code": "0", "message": message, **fields})
-
-
-def failure(error_message: str) -> web.Response:
-    return _json(400, {"code": "1", "error_message": error_message})
-
-
-def node_fields(nodes: tuple[Node, ...]) -> dict[str, object]:
-    """The key `nodes`, absent when there are none."""
-    rows = [{"node_id": node.node_id, "role": node.role, "tcp_address": node.tcp_address} for node in nodes]
-    return {"nodes": rows} if rows else {}
+_TAKES_TOO_LONG = "The request could not be answered in time. Please retry later."
 
 
 class ManagementService:
-    """Answers the requests about one job, whatever their method."""
+    """Answers the requests about one job. To be made on a running event loop."""
 
-    def __init__(self, record: JobRecord) -> None:
-        self._record = record
+    def __init__(self, record: JobRecord, token: str | None) -> None:
+        self._token = token
+        self._metrics = SchedulerMetrics(record)
+        self._handlers = Handlers(record, self._metrics, describe(_version(), token is not None)).by_name()
+        self._routes = {path: route for route in ROUTES for path in (route.path, *route.aliases)}
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        if isinstance(request.protocol, Connection):
-            request.protocol.request_began()
+        """An answer, whatever happens."""
+        connection = request.protocol
+        if isinstance(connection, Connection):
+            connection.request_began()
         try:
-            if request.path == "/state":
-                return await self._state()
-            if request.path in _NOT_YET:
-                return failure(f"{request.path} is not available in this version yet; /state is")
-        except RecordError as error:
-            log.warning("%s: %s (%s)", request.path, error, error.__cause__)
-            return failure(str(error))
-        except Exception as error:  # an answer, whatever happens
-            log.error("%s: %r", request.path, error)
-            return failure("Inner error")
-        return web.Response(status=404, text=_NOT_FOUND, content_type="text/html")
+            route = self._routes.get(request.path)
+            response = await self._answer(request, route)
+            self._metrics.count(request.path if route else "other", response.status)
+            return response
+        finally:
+            if isinstance(connection, Connection):
+                connection.request_ended()
 
-    async def _state(self) -> web.Response:
-        record = await self._record.read()
-        fields = node_fields(record.nodes)
-        if record.state in _STATES:
-            fields["cluster_state"] = _STATES[record.state]
-        return success("Get cluster state successful.", **fields)
-
-
-class Connection(web.RequestHandler):
-    """A connection with the bounds that aiohttp does not set: how many there are, and on a silent start."""
-
-    def __init__(self, server: ManagementServer, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(server, loop=loop, keepalive_timeout=_KEEP_ALIVE_SECONDS)
-        self._owner = server
-        self._silence: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        if len(self._owner.connections) > _CONNECTIONS:
-            self.force_close()
-            return
-        loop = asyncio.get_running_loop()
-        self._silence = loop.call_later(_FIRST_REQUEST_SECONDS, self.force_close)
-
-    def request_began(self) -> None:
-        if self._silence is not None:
-            self._silence.cancel()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self.request_began()
-        super().connection_lost(exc)
+    async def _answer(self, request: web.BaseRequest, route: Route | None) -> web.StreamResponse:
+        accepted = accepted_types(request.headers)
+        if route is None:
+            if not wants_problem(accepted) and not wants_json_only(accepted):
+                return page_not_found()
+            return problem(
+                Refusal(f"There is no {request.path[:200]}; /openapi.json lists what there is", 404)
+            )
+        began = time.monotonic()
+        try:
+            _check_method(route, request.method)
+            if route.protected:
+                authorise(self._token, request.headers)
+            parameters = route.read_parameters(request.query, len(request.query))
+            response = await _in_time(self._handlers[route.name](request, parameters), route)
+            if route.protected:
+                log.progress(
+                    "%s from %s: done, %.1f s", request.path, request.remote, time.monotonic() - began
+                )
+            return response
+        except Refusal as error:
+            log.warning("%s from %s: %s%s", request.path, request.remote, error, _cause(error))
+            refusal = error
+        except Exception as error:
+            log.error("%s from %s: %r", request.path, request.remote, error)
+            refusal = Refusal("Inner error", 500)
+        return failure(refusal) if route.reference and not wants_problem(accepted) else problem(refusal)
 
 
-class ManagementServer(web.Server):
-    """Makes a `Connection` for each one accepted."""
+async def _in_time(answer: Awaitable[web.StreamResponse], route: Route) -> web.StreamResponse:
+    if route.streams:
+        return await answer
+    try:
+        return await asyncio.wait_for(answer, route.seconds)
+    except asyncio.TimeoutError as error:
+        raise Refusal(_TAKES_TOO_LONG, 503) from error
 
-    def __call__(self) -> web.RequestHandler:
-        return Connection(self, asyncio.get_running_loop())
+
+def _check_method(route: Route, method: str) -> None:
+    if not route.reference and method not in route.methods:
+        allowed = ", ".join(route.methods)
+        raise Refusal(f"{route.path} takes {allowed}, not {method[:20]}", 405, {"Allow": allowed})
+
+
+def _cause(error: BaseException) -> str:
+    return f" ({error.__cause__!r})" if error.__cause__ else ""
+
+
+def _version() -> str:
+    try:
+        return version("mindspore_federated")
+    except PackageNotFoundError:  # run from the source tree
+        return "0"

@@ -59,6 +59,7 @@ class FlSchedulerJob:
                     host=address.host,
                     port=address.port,
                     should_stop=should_stop,
+                    token_file=self._config.management.token_file,
                 )
             except (RuntimeError, OSError) as error:
                 if not signals.requested:

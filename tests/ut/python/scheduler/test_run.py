@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from mindspore_federated.scheduler import run_scheduler
-from mindspore_federated.scheduler.record import redis_url
+from mindspore_federated.scheduler.redis_link import redis_url
 
 
 def start(cache_address: str, port: int) -> None:

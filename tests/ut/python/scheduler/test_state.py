@@ -15,22 +15,6 @@ NODES_MALFORMED = (
 READY = '{"cluster_state":"CLUSTER_READY","code":"0","message":"Get cluster state successful."}'
 
 
-@pytest.fixture
-def job(redis_server):
-    """The record of a running job without nodes; other states are written over it."""
-    client = redis_server.client()
-    client.set("ms_fl:{lenet}:instance", "i_1")
-    client.hset("ms_fl:{lenet}:i_1:status", mapping={"iteration": 1, "state": 0, "valid": 1, "reason": ""})
-    yield client
-    client.close()
-
-
-def add_node(client, node_id, row, alive=True):
-    client.hset("ms_fl:{lenet}:nodes", node_id, row)
-    if alive:
-        client.set(f"ms_fl:{{lenet}}:alive:{node_id}", "1", px=60_000)
-
-
 def test_job_that_nobody_registered(scheduler):
     reply = scheduler.request("/state")
     assert (reply.status, reply.body) == (400, UNKNOWN)
@@ -49,10 +33,10 @@ def test_name_with_the_characters_of_a_hash_tag(redis_server, start_scheduler):
 
 
 def test_nodes_servers_first_each_sorted_dead_ones_hidden(job, scheduler):
-    add_node(job, "worker_fl_2022-10-09-15:23:30.120.400::54321", "WORKER  3")
-    add_node(job, "127.0.0.1:40232::t::2", "SERVER 127.0.0.1:40232 2")
-    add_node(job, "127.0.0.1:40231::t::9", "SERVER 127.0.0.1:40231 1")
-    add_node(job, "127.0.0.1:40230::t::1", "SERVER 127.0.0.1:40230 4", alive=False)
+    job.add_node("worker_fl_2022-10-09-15:23:30.120.400::54321", "WORKER  3")
+    job.add_node("127.0.0.1:40232::t::2", "SERVER 127.0.0.1:40232 2")
+    job.add_node("127.0.0.1:40231::t::9", "SERVER 127.0.0.1:40231 1")
+    job.add_node("127.0.0.1:40230::t::1", "SERVER 127.0.0.1:40230 4", alive=False)
     reply = scheduler.request("/state")
     assert reply.status == 200
     assert reply.content_type == "application/json"
@@ -62,7 +46,7 @@ def test_nodes_servers_first_each_sorted_dead_ones_hidden(job, scheduler):
         '{"node_id":"127.0.0.1:40232::t::2","role":"SERVER","tcp_address":"127.0.0.1:40232"},'
         '{"node_id":"worker_fl_2022-10-09-15:23:30.120.400::54321","role":"WORKER","tcp_address":""}]}'
     )
-    assert job.hlen("ms_fl:{lenet}:nodes") == 4  # hidden, not removed
+    assert job.client.hlen(job.key("nodes")) == 4  # hidden, not removed
 
 
 @pytest.mark.parametrize(
@@ -75,7 +59,7 @@ def test_nodes_servers_first_each_sorted_dead_ones_hidden(job, scheduler):
     ],
 )
 def test_states_without_live_nodes(job, scheduler, state, text):
-    job.hset("ms_fl:{lenet}:i_1:status", "state", state)
+    job.set("status", state=state)
     reply = scheduler.request("/state")
     assert (reply.status, reply.body) == (
         200,
@@ -97,17 +81,17 @@ def test_head_and_query(job, scheduler):
 @pytest.mark.parametrize("state", ["", "4", "running", None])
 def test_malformed_state(job, scheduler, state):
     if state is None:
-        job.hdel("ms_fl:{lenet}:i_1:status", "state")
+        job.client.hdel(job.key("i_1:status"), "state")
     else:
-        job.hset("ms_fl:{lenet}:i_1:status", "state", state)
+        job.set("status", state=state)
     reply = scheduler.request("/state")
     assert (reply.status, reply.body) == (400, STATE_MALFORMED)
 
 
 @pytest.mark.parametrize("key", ["instance", "i_1:status"])
 def test_row_of_another_type(job, scheduler, key):
-    job.delete("ms_fl:{lenet}:" + key)
-    job.lpush("ms_fl:{lenet}:" + key, "x")
+    job.client.delete(job.key(key))
+    job.client.lpush(job.key(key), "x")
     assert scheduler.request("/state").body == STATE_MALFORMED
 
 
@@ -115,7 +99,7 @@ def test_row_of_another_type(job, scheduler, key):
     "row", ["", "SERVER", "SERVER 127.0.0.1:1", "CHIEF 127.0.0.1:1 1", "SERVER a b", b"\xff  1"]
 )
 def test_malformed_node(job, scheduler, row):
-    add_node(job, "a", row)
+    job.add_node("a", row)
     reply = scheduler.request("/state")
     assert (reply.status, reply.body) == (400, NODES_MALFORMED)
 
@@ -131,15 +115,8 @@ def test_cache_away_and_back(redis_server, job, scheduler):
 
 def test_idle_connection_closed_by_redis_is_no_fault(job, scheduler):
     assert scheduler.request("/state").body == READY
-    job.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    job.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     assert scheduler.request("/state").body == READY
-
-
-@pytest.mark.parametrize("path", ["/newInstance", "/queryInstance", "/enableFLS", "/disableFLS"])
-def test_what_is_not_there_yet_says_so(scheduler, path):
-    reply = scheduler.request(path, "POST", b"{}")
-    expected = f'{{"code":"1","error_message":"{path} is not available in this version yet; /state is"}}'
-    assert (reply.status, reply.content_type, reply.body) == (400, "application/json", expected)
 
 
 @pytest.mark.parametrize("path", ["/", "/nodes", "/state/", "/State"])
@@ -168,7 +145,7 @@ def test_keep_alive_and_a_hundred_at_once(job, scheduler):
 
 
 def test_connection_without_a_request_is_closed(scheduler, monkeypatch):
-    monkeypatch.setattr("mindspore_federated.scheduler.service._FIRST_REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr("mindspore_federated.scheduler.http_server._FIRST_REQUEST_SECONDS", 0.1)
     with socket.create_connection(("127.0.0.1", scheduler.port), timeout=30) as link:
         link.sendall(b"GET /state HTTP/1.1\r\nHost:")
         assert link.recv(4096) == b""
@@ -178,7 +155,7 @@ def test_connections_beyond_the_limit_are_closed(job, scheduler, monkeypatch):
     with socket.create_connection(("127.0.0.1", scheduler.port), timeout=30) as first:
         first.sendall(b"GET /state HTTP/1.1\r\nHost: x\r\n\r\n")
         assert first.recv(4096).startswith(b"HTTP/1.1 200 ")
-        monkeypatch.setattr("mindspore_federated.scheduler.service._CONNECTIONS", 1)
+        monkeypatch.setattr("mindspore_federated.scheduler.http_server._CONNECTIONS", 1)
         with socket.create_connection(("127.0.0.1", scheduler.port), timeout=30) as second:
             assert second.recv(4096) == b""
 
