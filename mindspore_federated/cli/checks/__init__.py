@@ -1,0 +1,1 @@
+"""What `msfl doctor` looks at: one function for each question, answering findings."""

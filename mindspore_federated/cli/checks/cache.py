@@ -1,0 +1,159 @@
+"""The job's Redis: whether it is reachable, fit for the job, and keeps what it is told."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from redis.exceptions import RedisError, ResponseError
+
+from mindspore_federated.cli.checks.finding import Finding, ok, problem, warning
+from mindspore_federated.cli.failure import CommandError
+from mindspore_federated.cli.job_cache import STATES, JobCache
+
+_OLDEST = (6, 2)
+_SKEW_SECONDS = 1.0
+_STATE_REMEDIES = {
+    "disabled": "curl -X POST http://<Scheduler>/enableFLS",
+    "finished": "msfl reset JOB.yaml, another fl_name, or curl -d '{}' http://<Scheduler>/newInstance",
+    "stopped": "msfl reset JOB.yaml, or curl -X POST http://<Scheduler>/enableFLS",
+}
+
+
+def examine_cache(cache: JobCache, embedded: bool) -> Iterator[Finding]:
+    try:
+        before = time.time()
+        with cache.errors():
+            seconds, micros = cache.redis.time()
+        after = time.time()
+        with cache.errors():
+            info = cache.redis.info()
+    except CommandError as error:
+        yield _unreachable(cache, error)
+        return
+    yield _version(cache, info)
+    yield _memory(cache, info)
+    if not embedded:
+        yield _persistence(cache, info)
+        yield _access(cache)
+    yield _clock(seconds + micros / 1e6, before, after)
+    yield from _record(cache)
+
+
+def _unreachable(cache: JobCache, error: CommandError) -> Finding:
+    words = error.text.lower()
+    if any(word in words for word in ("auth", "password", "wrongpass", "noauth")):
+        return problem(
+            "redis",
+            error.text,
+            "distributed_cache.address: redis://user:password@host:port, as Redis wants them",
+        )
+    if "refuses" in words:
+        return problem(
+            "redis", error.text, "give the user of distributed_cache.address all commands on its keys"
+        )
+    return problem("redis", error.text, f"redis-server --port {cache.address.port or 0} --appendonly yes")
+
+
+def _version(cache: JobCache, info: dict[str, Any]) -> Finding:
+    found = str(info.get("redis_version", "?"))
+    numbers = tuple(int(part) for part in found.split(".")[:2] if part.isdigit())
+    if len(numbers) == 2 and numbers < _OLDEST:
+        return problem("redis", f"{found} at {cache.shown} is too old", "install Redis 6.2 or later")
+    return ok("redis", f"{found} at {cache.shown}")
+
+
+def _memory(cache: JobCache, info: dict[str, Any]) -> Finding:
+    limit, policy = int(info.get("maxmemory", 0)), str(info.get("maxmemory_policy", "noeviction"))
+    used = int(info.get("used_memory", 0))
+    if limit and policy != "noeviction":
+        return problem(
+            "redis memory",
+            f"at {limit} bytes ({used} are used) it drops rows of running jobs: maxmemory-policy {policy}",
+            f"{_redis_cli(cache)} config set maxmemory-policy noeviction",
+        )
+    if limit and used > 0.8 * limit:
+        return warning(
+            "redis memory", f"{used} of {limit} bytes are used", f"{_redis_cli(cache)} config set maxmemory 0"
+        )
+    return ok("redis memory", f"{used} bytes used, {f'limit {limit}' if limit else 'no limit'}")
+
+
+def _persistence(cache: JobCache, info: dict[str, Any]) -> Finding:
+    if int(info.get("aof_enabled", 0)):
+        return ok("redis persistence", "append-only file")
+    try:
+        snapshots = cache.redis.config_get("save").get("save", "")
+    except RedisError:  # managed ones do not tell
+        return ok("redis persistence", "unknown: CONFIG is not allowed here")
+    if snapshots:
+        return ok("redis persistence", f"snapshots ({snapshots}); a crash loses what came after the last one")
+    return warning(
+        "redis persistence",
+        "none: a Redis that restarts is empty, which costs the running iteration, and the record of a job "
+        "none of whose Servers is alive",
+        f"{_redis_cli(cache)} config set appendonly yes",
+    )
+
+
+def _access(cache: JobCache) -> Finding:
+    where = cache.address
+    if where.password:
+        return ok("redis access", "with a password")
+    if where.path or _is_loopback(where.host):
+        return ok("redis access", "without a password, from this machine")
+    return warning(
+        "redis access",
+        f"whoever reaches {cache.shown} may command the job: no password is needed",
+        f"{_redis_cli(cache)} config set requirepass <password>; address: redis://:<password>@{cache.shown}",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _clock(theirs: float, before: float, after: float) -> Finding:
+    # The moment that Redis told lies somewhere between the two of ours.
+    skew = max(before - theirs, theirs - after, 0.0)
+    if skew > _SKEW_SECONDS:
+        way = "behind" if theirs < before else "ahead"
+        return warning(
+            "clock",
+            f"that of Redis is {skew:.1f} s {way} of this machine's",
+            "timedatectl set-ntp true, on both",
+        )
+    return ok("clock", f"within {after - before + skew:.3f} s of that of Redis")
+
+
+def _record(cache: JobCache) -> Iterator[Finding]:
+    try:
+        status, servers = cache.status(), len(cache.live_servers())
+        described = cache.redis.strlen(cache.prefix + "model")
+    except CommandError as error:
+        yield problem("job", error.text, "msfl reset JOB.yaml")
+        return
+    except ResponseError as error:
+        yield problem("job", f"its rows are not what Servers write: {error}", "msfl reset JOB.yaml")
+        return
+    name = f"job {cache.fl_name}"
+    if status is None:
+        yield ok(name, "not in the cache; its first Server begins it")
+        return
+    state = STATES[status.state]
+    of = f" of {status.iterations}" if status.iterations else ""
+    model = "its model is agreed upon" if described else "no model yet"
+    text = f"{state}, iteration {status.iteration}{of}, {servers} Servers alive, {model} ({status.instance})"
+    yield ok(name, text) if state == "running" else warning(name, text, _STATE_REMEDIES[state])
+
+
+def _redis_cli(cache: JobCache) -> str:
+    where = cache.address
+    if where.path:
+        return f"redis-cli -s {where.path}"
+    return f"redis-cli -h {where.host} -p {where.port}"

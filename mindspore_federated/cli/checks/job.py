@@ -1,0 +1,103 @@
+"""What a job's processes will open on this machine: ports, files, descriptors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import socket
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mindspore_federated.cli.checks.finding import Finding, ok, problem, warning
+from mindspore_federated.config import ServerConfig, parse_host_port
+
+_OWN_DESCRIPTORS = 64  # of a Server, beside its devices' connections
+
+
+def examine_files(config: ServerConfig, checkpoint_dir: str) -> Iterator[Finding]:
+    yield _folder("checkpoint folder", checkpoint_dir)
+    yield _file("metrics file", config.summary.metrics_file)
+    yield _file("event file", config.summary.failure_event_file)
+    if config.summary.data_rate_dir:
+        yield _folder("data rate folder", config.summary.data_rate_dir)
+
+
+def _file(name: str, path: str) -> Finding:
+    if os.path.isdir(path):
+        return problem(name, f"{path} is a folder", "name a file in it, in section summary")
+    if not os.path.exists(path):
+        return _folder(name, os.path.dirname(path) or ".", path)
+    if os.access(path, os.W_OK):
+        return ok(name, f"{path} is appended to")
+    return problem(name, f"{path} cannot be written by this user", f"chown $(id -u) {path}")
+
+
+def _folder(name: str, path: str, shown: str = "") -> Finding:
+    """Whether files can be made in `path`, which may still have to be made itself."""
+    there = Path(path).absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        return problem(name, f"{there} is no folder", f"remove {there}, or choose another place")
+    if not os.access(there, os.W_OK | os.X_OK):
+        return problem(
+            name,
+            f"this user cannot write to {there}",
+            f"install -d -o $(id -un) {path}, or choose another place",
+        )
+    return ok(name, f"{shown or path} {'can be written' if os.path.exists(path) else 'will be made'}")
+
+
+def examine_ports(addresses: Iterable[str], ours: Iterable[str]) -> Iterator[Finding]:
+    """`ours`: addresses, `host:port`, at which live Servers of the job say they are."""
+    known = set(ours)
+    for text in addresses:
+        name = f"port {text}"
+        try:
+            address = parse_host_port(text)
+        except ValueError as error:
+            yield problem(name, str(error), "an address such as 127.0.0.1:6666")
+            continue
+        if str(address) in known:
+            yield ok(name, "in use by a Server of this job")
+            continue
+        yield _can_bind(name, address.host, address.port)
+
+
+def _can_bind(name: str, host: str, port: int) -> Finding:
+    try:
+        family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        return problem(
+            name, f"the host {host} is unknown: {error.strerror}", "an address of this machine: ip address"
+        )
+    with socket.socket(family, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(place)
+            probe.listen(1)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return problem(name, "in use by another process", f"ss -ltnp 'sport = :{port}' says by which")
+            if error.errno == errno.EADDRNOTAVAIL:
+                return problem(
+                    name, f"{host} is no address of this machine", "ip address lists them; 0.0.0.0 is all"
+                )
+            if error.errno == errno.EACCES:
+                return problem(name, "only root may listen there", "choose a port from 1024 on")
+            return problem(name, str(error.strerror), "choose another address")
+    return ok(name, "free")
+
+
+def examine_limits(config: ServerConfig) -> Finding:
+    needed = config.client.connection_num + _OWN_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return ok("open files", f"limit {soft}, client.connection_num {config.client.connection_num}")
+    how = "" if hard == resource.RLIM_INFINITY or hard >= needed else " as root (LimitNOFILE= with systemd)"
+    return warning(
+        "open files",
+        f"limit {soft} is too low for client.connection_num {config.client.connection_num}",
+        f"ulimit -n {needed}{how}, or a smaller client.connection_num",
+    )

