@@ -13,25 +13,20 @@ What each answer leads to (wire.md, sections 3 to 5; more patiently than the ref
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mindspore_federated.client.exceptions import (
     JobDisabled,
     JobOver,
-    MalformedAnswer,
-    ModelMismatch,
     RequestRefused,
     TransportError,
     UnsupportedPlan,
 )
+from mindspore_federated.client.local_training import Shapes, supported_plan, train_locally
 from mindspore_federated.client.messages import (
     GetModel,
     GetResult,
@@ -51,7 +46,6 @@ from mindspore_federated.client.waiting import Clock, Waiting
 
 _ALREADY_COUNTED = "Updating metadata of UpdateModelClientList failed"
 _NOT_IN_ITERATION = "devices_meta for "
-_ANSWER_HEAD = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -102,7 +96,7 @@ class FederatedClient:
         self._clock = clock or Clock()
         self._calls = PatientCalls(self._rounds, waiting or Waiting(), self._clock)
         self._iteration = 0
-        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._shapes = Shapes({})
 
     async def __aenter__(self) -> FederatedClient:
         return self
@@ -148,7 +142,9 @@ class FederatedClient:
         self._calls.progress()
         request = GetModel(self._fl_name, iteration, self._clock.unix_ms())
         while True:
-            answer = await self._calls.persist(lambda: self._rounds.get_model(request, self._model_limit()))
+            answer = await self._calls.persist(
+                lambda: self._rounds.get_model(request, self._shapes.answer_limit())
+            )
             if answer.retcode is RetCode.SUCCEED:
                 break
             if answer.retcode is not RetCode.NOT_READY:
@@ -156,7 +152,7 @@ class FederatedClient:
             await self._calls.pause(answer.next_req_time_ms, answer.reason)
         if answer.download_compressed:
             raise UnsupportedPlan("the model came compressed; this client cannot decode that yet")
-        return {name: self._shaped(name, array) for name, array in answer.weights.items()}
+        return {name: self._shapes.shaped(name, array) for name, array in answer.weights.items()}
 
     async def _start(self) -> StartFLJobAnswer:
         data_size = self._trainer.data_size
@@ -175,11 +171,11 @@ class FederatedClient:
     async def _ask_to_start(self) -> StartFLJobAnswer:
         sizes = self._trainer.data_size, self._trainer.eval_data_size
         request = StartFLJob(self._fl_name, self._fl_id, *sizes, self._clock.unix_ms())
-        return await self._rounds.start_fl_job(request, self._model_limit())
+        return await self._rounds.start_fl_job(request, self._shapes.answer_limit())
 
     async def _take_part(self, started: StartFLJobAnswer) -> IterationResult:
-        plan = _supported_plan(started)
-        weights = self._trainable(started.weights)
+        plan = supported_plan(started)
+        weights = self._shapes.trainable(started.weights)
         loop = asyncio.get_running_loop()
         update, encoded = await loop.run_in_executor(
             self._executor, self._train_locally, plan, weights, started.iteration
@@ -195,19 +191,8 @@ class FederatedClient:
         return IterationResult(started.iteration, update.loss, update.accuracy, counted)
 
     def _train_locally(self, plan: Plan, weights: Weights, iteration: int) -> tuple[UpdateModel, memoryview]:
-        trainer = self._trainer
-        trainer.set_weights(weights)
-        accuracy = trainer.evaluate()
-        loss = trainer.train(plan)
-        update = UpdateModel(
-            self._fl_name,
-            self._fl_id,
-            iteration,
-            trainer.data_size,
-            trainer.get_weights(),
-            float(loss),
-            float(accuracy),
-            self._clock.unix_ms(),
+        update = train_locally(
+            self._trainer, plan, weights, self._fl_name, self._fl_id, iteration, self._clock.unix_ms
         )
         return update, update.encode()
 
@@ -243,47 +228,11 @@ class FederatedClient:
             raise JobDisabled(f"the job is disabled, or its Server is going away: {over}") from over
 
     async def _learn_shapes(self) -> None:
-        if not self._shapes:
+        if not self._shapes.known:
             weights: dict[str, Any] = await asyncio.get_running_loop().run_in_executor(
                 self._executor, self._trainer.get_weights
             )
-            self._shapes = {name: tuple(array.shape) for name, array in weights.items()}
-
-    def _model_limit(self) -> int:
-        model = sum(4 * math.prod(shape) + len(name) + 64 for name, shape in self._shapes.items())
-        return 2 * model + _ANSWER_HEAD  # a job may have features that this trainer doesn't know
-
-    def _trainable(self, weights: Weights) -> Weights:
-        missing = [name for name in self._shapes if name not in weights]
-        if missing:
-            raise ModelMismatch(f"the Server's model has no {', '.join(missing)}, only {', '.join(weights)}")
-        return {name: self._shaped(name, weights[name]) for name in self._shapes}
-
-    def _shaped(self, name: str, array: NDArray[np.float32]) -> NDArray[np.float32]:
-        shape = self._shapes.get(name, (array.size,))
-        if array.size != math.prod(shape):
-            raise ModelMismatch(
-                f"{name} has {array.size} values on the Server, {math.prod(shape)} {shape} here"
-            )
-        return array.reshape(shape)
-
-
-def _supported_plan(started: StartFLJobAnswer) -> Plan:
-    """The plan, if this client can follow all of it: nothing may go out less protected than the job wants."""
-    plan = started.plan
-    if plan is None:
-        raise MalformedAnswer("startFLJob was accepted without a plan")
-    wanted = {
-        f"encrypt_type {plan.encrypt_type}": plan.encrypt_type != "NOT_ENCRYPT",
-        f"server_mode {plan.server_mode}": plan.server_mode == "CLOUD_TRAINING",
-        "compressed uploads": started.upload_compressed,
-        "compressed downloads": started.download_compressed,
-        "aggregation Scaffold": any(name.startswith("control.") for name in started.weights),
-    }
-    missing = [feature for feature, is_wanted in wanted.items() if is_wanted]
-    if missing:
-        raise UnsupportedPlan(f"the job wants {', '.join(missing)}, which this client cannot do yet")
-    return plan
+            self._shapes = Shapes(weights)
 
 
 def run(

@@ -102,7 +102,8 @@ class StartFLJobAnswer:
     download_compressed: bool
 
     @classmethod
-    def decode(cls, body: Body) -> StartFLJobAnswer:
+    def decode(cls, body: Body, with_weights: bool = True) -> StartFLJobAnswer:
+        """Without the weights `body` may be cut off where they begin: they come last."""
         with _malformed_if_it_fails("startFLJob", body):
             root = checked_root(ResponseFLJob.ResponseFLJob, body)
             return cls(
@@ -112,7 +113,7 @@ class StartFLJobAnswer:
                 is_selected=root.IsSelected(),
                 next_req_time_ms=_milliseconds(root.NextReqTime()),
                 plan=_plan(root.FlPlanConfig()),
-                weights=features(root),
+                weights=features(root) if with_weights else {},
                 upload_compressed=root.UploadCompressType() != CompressType.NO_COMPRESS,
                 download_compressed=root.DownloadCompressType() != CompressType.NO_COMPRESS,
             )

@@ -22,7 +22,7 @@ from mindspore_federated.client.messages import (
     StartFLJobAnswer,
     UpdateModelAnswer,
 )
-from mindspore_federated.client.transport import Transport
+from mindspore_federated.client.transport import HttpAnswer, Transport
 
 Answer = TypeVar("Answer", bound=Union[StartFLJobAnswer, UpdateModelAnswer, GetModelAnswer, GetResultAnswer])
 
@@ -67,18 +67,22 @@ class RoundCalls:
     async def _call(
         self, round_name: str, body: memoryview, decode: Callable[[Body], Answer], limit: int
     ) -> Answer:
-        http = await self._transport.post(round_name, body, limit)
-        if http.status >= 500 or http.status in _PASSING_STATUS:
-            raise ServerFault(f"{round_name}: HTTP {http.status}: {bytes(http.body[:200])!r}")
-        if http.status != 200:
-            raise HttpStatusError(f"{round_name}: HTTP {http.status}; are address and http_url_prefix right?")
-        state = plain_text(http.body)
-        if state is not None:
-            raise state
-        answer = decode(http.body)
-        if answer.retcode is RetCode.SYSTEM_ERROR:
-            raise ServerFault(f"{round_name}: {answer.reason}")
-        return answer
+        return answer_of(round_name, await self._transport.post(round_name, body, limit), decode)
+
+
+def answer_of(round_name: str, http: HttpAnswer, decode: Callable[[Body], Answer]) -> Answer:
+    """What `http` brings: the decoded answer, or the exception that it stands for."""
+    if http.status >= 500 or http.status in _PASSING_STATUS:
+        raise ServerFault(f"{round_name}: HTTP {http.status}: {bytes(http.body[:200])!r}")
+    if http.status != 200:
+        raise HttpStatusError(f"{round_name}: HTTP {http.status}; are address and http_url_prefix right?")
+    state = plain_text(http.body)
+    if state is not None:
+        raise state
+    answer = decode(http.body)
+    if answer.retcode is RetCode.SYSTEM_ERROR:
+        raise ServerFault(f"{round_name}: {answer.reason}")
+    return answer
 
 
 def plain_text(body: Body) -> Exception | None:
