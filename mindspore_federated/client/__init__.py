@@ -44,7 +44,9 @@ from mindspore_federated.client.exceptions import (
 )
 from mindspore_federated.client.federated_client import FederatedClient, IterationResult, JobResult, run
 from mindspore_federated.client.messages import Plan
+from mindspore_federated.client.mindspore_trainer import MindSporeTrainer
 from mindspore_federated.client.sklearn_trainer import SklearnTrainer
+from mindspore_federated.client.torch_trainer import TorchTrainer
 from mindspore_federated.client.trainer import NumpyTrainer, Trainer
 from mindspore_federated.client.transport import Deadlines, HttpAnswer, HttpTransport, Transport
 from mindspore_federated.client.waiting import Waiting
@@ -63,6 +65,7 @@ __all__ = [
     "JobOver",
     "JobResult",
     "MalformedAnswer",
+    "MindSporeTrainer",
     "ModelMismatch",
     "NonFiniteUpdate",
     "NumpyTrainer",
@@ -72,6 +75,7 @@ __all__ = [
     "ServerFault",
     "SklearnTrainer",
     "TemporaryError",
+    "TorchTrainer",
     "Trainer",
     "Transport",
     "TransportError",
