@@ -66,7 +66,7 @@ class ManagementService:
             _check_method(route, request.method)
             if route.protected:
                 authorise(self._token, request.headers)
-            parameters = route.read_parameters(request.query, len(request.query))
+            parameters = route.read_parameters(request.query)
             response = await _in_time(self._handlers[route.name](request, parameters), route)
             if route.protected:
                 log.progress(

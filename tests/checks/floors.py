@@ -20,7 +20,7 @@ PYTHON_FLOORS: dict[str, frozenset[str]] = {
     "privacy": frozenset({"log"}),
     "monitoring": frozenset({"log", "config"}),
     "client": frozenset({"log", "schema", "checkpoint", "privacy", "_core"}),
-    "scheduler": frozenset({"log", "config", "checkpoint", "monitoring", "client", "_core"}),
+    "scheduler": frozenset({"log", "schema", "config", "checkpoint", "monitoring", "client", "_core"}),
     "startup": frozenset({"log", "config", "checkpoint", "monitoring", "scheduler", "_core"}),
     "trainer": frozenset({"log", "config", "checkpoint", "privacy", "client", "startup"}),
     "simulation": frozenset({"log", "config", "checkpoint", "privacy", "client", "startup", "trainer"}),

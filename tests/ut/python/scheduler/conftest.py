@@ -44,6 +44,11 @@ class RedisServer:
     def address(self) -> str:
         return f"unix:{self.path}"
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         command = [
             "redis-server",
