@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Annotated, Optional
 from urllib.parse import urlsplit
@@ -16,7 +17,13 @@ from mindspore_federated.cli.failure import CommandError, ExitCode, guarded
 from mindspore_federated.cli.job_cache import JobCache, connect
 from mindspore_federated.cli.options import AsJson, MaybeJobFile
 from mindspore_federated.cli.output import print_json
-from mindspore_federated.config import ConfigError, ServerConfig, load_server_config
+from mindspore_federated.config import (
+    ConfigError,
+    HostPort,
+    ServerConfig,
+    load_server_config,
+    parse_host_port,
+)
 
 _MaybeTexts = Optional[list[str]]
 _COLOURS = {WARNING: typer.colors.YELLOW, PROBLEM: typer.colors.RED}
@@ -48,14 +55,14 @@ def doctor(
 def examine(file: str | None, addresses: list[str], checkpoint_dir: str) -> Iterator[Finding]:
     if file is None:
         yield from examine_machine(needs_redis_server=None)
-        yield from examine_ports(addresses, ())
+        yield from examine_ports(addresses, "", ())
         return
     try:
         config = load_server_config(file)
     except ConfigError as error:
         yield from examine_machine(needs_redis_server=None)
         yield problem("configuration", str(error), f"edit {file}; docs/yaml.md has every key")
-        yield from examine_ports(addresses, ())
+        yield from examine_ports(addresses, "", ())
         return
     embedded = config.distributed_cache.type == "embedded"
     yield from examine_machine(embedded)
@@ -66,7 +73,7 @@ def examine(file: str | None, addresses: list[str], checkpoint_dir: str) -> Iter
 
 
 def _around(config: ServerConfig, file: str, addresses: list[str], embedded: bool) -> Iterator[Finding]:
-    ours: list[str] = []
+    ours: list[HostPort] = []
     try:
         cache = connect(config, file)
     except CommandError as error:
@@ -79,14 +86,19 @@ def _around(config: ServerConfig, file: str, addresses: list[str], embedded: boo
             yield from examine_cache(cache, embedded)
             ours = _http_addresses(cache)
     monitoring = [config.monitoring.address] if config.monitoring.address else []
-    yield from examine_ports([*addresses, *(a for a in monitoring if not a.endswith(":0"))], ours)
+    own = [address for address in monitoring if not address.endswith(":0")]
+    yield from examine_ports([*addresses, *own], config.fl_name, ours)
 
 
-def _http_addresses(cache: JobCache) -> list[str]:
+def _http_addresses(cache: JobCache) -> list[HostPort]:
+    found = []
     try:
-        return [urlsplit(node.http_address).netloc for node in cache.live_servers() if node.http_address]
+        for node in cache.live_servers():
+            with contextlib.suppress(ValueError):
+                found.append(parse_host_port(urlsplit(node.http_address).netloc))
     except CommandError:
         return []  # told before
+    return found
 
 
 def _show(findings: list[Finding]) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import http.client
 import os
 import resource
 import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mindspore_federated.cli.checks.finding import Finding, ok, problem, warning
-from mindspore_federated.config import ServerConfig, parse_host_port
+from mindspore_federated.cli.checks.finding import PROBLEM, Finding, ok, problem, warning
+from mindspore_federated.config import HostPort, ServerConfig, parse_host_port
 
+_ANSWER_SECONDS = 3.0
+_ANSWER_LIMIT = 1 << 20
 _OWN_DESCRIPTORS = 64  # of a Server, beside its devices' connections
 
 
@@ -49,9 +52,9 @@ def _folder(name: str, path: str, shown: str = "") -> Finding:
     return ok(name, f"{shown or path} {'can be written' if os.path.exists(path) else 'will be made'}")
 
 
-def examine_ports(addresses: Iterable[str], ours: Iterable[str]) -> Iterator[Finding]:
-    """`ours`: addresses, `host:port`, at which live Servers of the job say they are."""
-    known = set(ours)
+def examine_ports(addresses: Iterable[str], fl_name: str, ours: Iterable[HostPort]) -> Iterator[Finding]:
+    """`fl_name`: of the job, "" for none; `ours`: where its live Servers say that they serve devices."""
+    known = {address.port for address in ours if _is_of_this_machine(address.host)}
     for text in addresses:
         name = f"port {text}"
         try:
@@ -59,10 +62,29 @@ def examine_ports(addresses: Iterable[str], ours: Iterable[str]) -> Iterator[Fin
         except ValueError as error:
             yield problem(name, str(error), "an address such as 127.0.0.1:6666")
             continue
-        if str(address) in known:
-            yield ok(name, "in use by a Server of this job")
-            continue
-        yield _can_bind(name, address.host, address.port)
+        finding = _can_bind(name, address.host, address.port)
+        if finding.level == PROBLEM and (address.port in known or _shows_metrics_of(fl_name, address)):
+            finding = ok(name, "in use by a process of this job")
+        yield finding
+
+
+def _is_of_this_machine(host: str) -> bool:
+    return _can_bind("", host, 0).level != PROBLEM
+
+
+def _shows_metrics_of(fl_name: str, address: HostPort) -> bool:
+    """Whether a Scheduler, or the monitoring of a Server, of job `fl_name` answers there."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
+    label = fl_name.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    link = http.client.HTTPConnection(host, address.port, timeout=_ANSWER_SECONDS)
+    try:
+        link.request("GET", "/metrics")
+        text = link.getresponse().read(_ANSWER_LIMIT).decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        link.close()
+    return bool(fl_name) and f'fl_name="{label}"' in text
 
 
 def _can_bind(name: str, host: str, port: int) -> Finding:

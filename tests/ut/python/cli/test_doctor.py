@@ -13,7 +13,7 @@ import pytest
 from mindspore_federated.cli.checks.finding import Finding
 from mindspore_federated.cli.failure import ExitCode
 
-from .conftest import CODE, free_port
+from .conftest import CODE, NODE, PREFIX, free_port
 
 pytest.importorskip("mindspore_federated._core", reason="the compiled core is not installed")
 
@@ -86,22 +86,43 @@ def test_a_job_that_does_not_run(msfl, write_job, redis_server, write_record, st
     assert found["detail"].startswith(f"{word}, iteration 2 of 3, 0 Servers alive")
 
 
+def of_ports(msfl, job, *addresses):
+    options = [option for address in addresses for option in ("--address", address)]
+    found = findings(msfl("doctor", job, *options, "--json"))
+    return [found[f"port {address}"]["detail"] for address in addresses]
+
+
 def test_ports(msfl, write_job, redis_server, write_record):
-    write_record(alive=True)  # tells http://127.0.0.1:6666/fl/
+    free = f"127.0.0.1:{free_port()}"
     job = write_job(redis_server.address)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
         taken.listen()
-        busy = f"127.0.0.1:{taken.getsockname()[1]}"
-        addresses = ["127.0.0.1:6666", busy, "192.0.2.1:6666", "127.0.0.1", f"127.0.0.1:{free_port()}"]
-        options = [option for address in addresses for option in ("--address", address)]
-        found = findings(msfl("doctor", job, *options, "--json"))
-    details = [found[f"port {address}"]["detail"] for address in addresses]
-    assert details[0] == "in use by a Server of this job"
-    assert details[1] == "in use by another process"
-    assert details[2] == "192.0.2.1 is no address of this machine"
-    assert "does not end with a port" in details[3]
-    assert details[4] == "free"
+        taken.setblocking(False)
+        details = of_ports(msfl, job, f"127.0.0.1:{port}", "192.0.2.1:6666", "127.0.0.1", free)
+        assert details[0] == "in use by another process"
+        assert details[1] == "192.0.2.1 is no address of this machine"
+        assert "does not end with a port" in details[2]
+        assert details[3] == "free"
+
+        client = write_record(alive=True)
+        client.hset(PREFIX + "nodes", NODE, f"SERVER 127.0.0.1:40231 http://127.0.0.1:{port}/fl/ 1")
+        assert (
+            of_ports(msfl, job, f"127.0.0.1:{port}", f"0.0.0.0:{port}")
+            == ["in use by a process of this job"] * 2
+        )
+        client.hset(PREFIX + "nodes", NODE, f"SERVER 127.0.0.1:40231 http://192.0.2.1:{port}/fl/ 1")
+        assert of_ports(msfl, job, f"127.0.0.1:{port}") == ["in use by another process"]
+
+
+def test_ports_of_running_processes(msfl, write_job, redis_server):
+    job = write_job(redis_server.address)
+    http, monitoring = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    msfl.server(job, int(http.rpartition(":")[2]), "--monitoring-address", monitoring)
+    assert of_ports(msfl, job, http, monitoring) == ["in use by a process of this job"] * 2
+    other = write_job(redis_server.address, {"fl_name": "other"})
+    assert of_ports(msfl, other, http, monitoring) == ["in use by another process"] * 2
 
 
 def test_files(msfl, write_job, folder):
