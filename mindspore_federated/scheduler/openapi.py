@@ -10,8 +10,8 @@ from mindspore_federated.scheduler.routes import ROUTES, Parameter, Route
 
 _ABOUT = (
     "Errors of the routes of MindSpore Federated 0.2 are `Failure`, status 400, without a Content-Type, "
-    f"unless the request says `Accept: {PROBLEM_TYPE}`; then they are `Problem` with the status given here, as "
-    "all errors of the other routes are. Routes of MindSpore Federated 0.2 take any method."
+    f"unless the request says `Accept: {PROBLEM_TYPE}`; then they are `Problem` with the status given "
+    "here, as all errors of the other routes are. Routes of MindSpore Federated 0.2 take any method."
 )
 _SCHEMAS = {
     "Failure": {

@@ -107,7 +107,8 @@ class Route:
     def read_parameters(self, query: Mapping[str, str]) -> dict[str, Value]:
         """The parameters by name, those that are not given with their defaults.
 
-        `query` yields a name as often as it stands there. The reference's routes ignore what stands in the query. Raises InvalidFieldError.
+        The length of `query` counts repeated names. Routes of the reference ignore what stands there.
+        Raises InvalidFieldError.
         """
         if self.reference:
             return {}
@@ -118,7 +119,7 @@ class Route:
                 raise InvalidFieldError(
                     f"The parameter {name[:100]!r} is not known; allowed are: {allowed}", 400
                 )
-        if len(set(query)) != len(list(query)):
+        if len(set(query)) != len(query):
             raise InvalidFieldError("A parameter is given twice", 400)
         return {
             name: parameter.read(query[name]) if name in query else parameter.default
