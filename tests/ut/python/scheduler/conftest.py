@@ -5,6 +5,7 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -16,6 +17,8 @@ import pytest
 import redis
 
 from mindspore_federated.scheduler import run_scheduler
+
+sys.path.insert(0, str(Path(__file__).parent))  # the other modules of this folder
 
 
 def find_free_port() -> int:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import http.client
-import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_server import FakeServer, answer, description
 
 from mindspore_federated.checkpoint import read_model
 from mindspore_federated.scheduler.model_export import content_disposition
-
-sys.path.insert(0, str(Path(__file__).parent))
-from fake_server import FakeServer, answer, description
 
 ARRAYS = {
     "fc.weight": np.arange(12, dtype=np.float32).reshape(3, 4),
