@@ -1,9 +1,12 @@
 """The log of a process: one logger, one format, whatever the language of the code that speaks.
 
 Settings come from the environment and are read at first use: ``GLOG_v`` (0 debug, 1 info, 2 warning, 3
-error; default 2), ``GLOG_logtostderr`` (1 console, 0 file; default 1), ``GLOG_log_dir``,
-``logger_maxBytes``, ``logger_backupCount``, ``GLOG_stderrthreshold``. Names, defaults and texts are those
-of MindSpore Federated r0.1/0.2. Other than there, `progress` speaks as long as ``GLOG_v`` is not set.
+error; default 2), ``MS_SUBMODULE_LOG_v`` (``{FEDERATED:<level>}``, goes before ``GLOG_v``),
+``GLOG_logtostderr`` (1 console, 0 file; default 1), ``GLOG_log_dir``, ``logger_maxBytes`` or
+``GLOG_max_log_size`` (MB), ``logger_backupCount``, ``GLOG_logfile_mode`` (octal), ``GLOG_stderrthreshold``.
+Names, defaults and texts are those of MindSpore Federated r0.1/0.2. Other than there, `progress` speaks as
+long as no level is set, and an event is one line: control characters of its text, newlines included, are
+written as escapes, so that nobody who gets a text into the log can forge a line.
 """
 
 from __future__ import annotations
@@ -22,7 +25,13 @@ _LEVEL_NAMES = {"0": "DEBUG", "1": "INFO", "2": "WARNING", "3": "ERROR"}
 _LEVELS = {"0": logging.DEBUG, "1": logging.INFO, "2": logging.WARNING, "3": logging.ERROR}
 _PROGRESS = logging.WARNING - 1
 _TO_STDERR, _FOLDER = "GLOG_logtostderr", "GLOG_log_dir"
+_SUBMODULES, _FILE_MODE = "MS_SUBMODULE_LOG_v", "GLOG_logfile_mode"
 _SOURCE_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# All that a reader of lines, or a terminal, may take for more than text; tabs stay.
+_ESCAPES = {
+    code: repr(chr(code))[1:-1] for code in (*range(9), *range(10, 32), *range(127, 160), 0x2028, 0x2029)
+}
 
 _lock = threading.Lock()
 _logger: logging.Logger | None = None
@@ -30,12 +39,40 @@ _config: dict[str, str] = {}
 _owner = 0  # pid that opened the log: a forked child opens its own
 
 
-def _level(name: str) -> str:
-    value = os.environ.get(name, "2")
+def _checked_level(value: str, names: str) -> str:
     if value not in _LEVELS:
         raise ValueError(
-            f"Incorrect log level:{value}, Please check the configuration of GLOG_v or GLOG_stderrthreshold, "
+            f"Incorrect log level:{value}, Please check the configuration of {names}, "
             f"desired log level :{_LEVEL_NAMES}"
+        )
+    return value
+
+
+def _level(name: str) -> str:
+    return _checked_level(os.environ.get(name, "2"), "GLOG_v or GLOG_stderrthreshold")
+
+
+def _submodule_level() -> str:
+    """The level of ``MS_SUBMODULE_LOG_v={FEDERATED:1,PARSER:2}``; "" if it names us not."""
+    for pair in os.environ.get(_SUBMODULES, "").strip(" {}").split(","):
+        name, _, value = pair.partition(":")
+        if name.strip() == "FEDERATED":
+            return _checked_level(value.strip(), "MS_SUBMODULE_LOG_v")
+    return ""
+
+
+def _file_bytes() -> str:
+    if "logger_maxBytes" not in os.environ and "GLOG_max_log_size" in os.environ:
+        return str(int(_positive("GLOG_max_log_size", "50")) << 20)
+    return _positive("logger_maxBytes", "52428800")
+
+
+def _file_mode() -> str:
+    value = os.environ.get(_FILE_MODE, "0640")
+    if not (value.isascii() and value.isdigit() and len(value) <= 4 and not set(value) & {"8", "9"}):
+        raise ValueError(
+            "Incorrect value, The value of GLOG_logfile_mode must be an octal file mode, such as 0640. "
+            f"GLOG_logfile_mode:{value}"
         )
     return value
 
@@ -48,7 +85,8 @@ def _positive(name: str, default: str) -> str:
 
 
 def _read_environment() -> dict[str, str]:
-    config = {"GLOG_v": _level("GLOG_v"), "GLOG_logtostderr": os.environ.get(_TO_STDERR, "1")}
+    level = _level("GLOG_v")
+    config = {"GLOG_v": _submodule_level() or level, "GLOG_logtostderr": os.environ.get(_TO_STDERR, "1")}
     if config["GLOG_logtostderr"] not in ("0", "1"):
         raise ValueError(
             "Incorrect value, The value of GLOG_logtostderr must be 0 or 1, "
@@ -64,8 +102,9 @@ def _read_environment() -> dict[str, str]:
         if not os.path.isdir(folder):
             raise ValueError(f"The file path does not exist. GLOG_log_dir:{folder}")
         config["GLOG_log_dir"] = os.path.realpath(folder)
-        config["logger_maxBytes"] = _positive("logger_maxBytes", "52428800")
+        config["logger_maxBytes"] = _file_bytes()
         config["logger_backupCount"] = _positive("logger_backupCount", "30")
+        config["GLOG_logfile_mode"] = _file_mode()
         config["GLOG_stderrthreshold"] = _level("GLOG_stderrthreshold")
     return config
 
@@ -85,7 +124,8 @@ class _Format(logging.Formatter):
         level = "INFO" if record.levelno == _PROGRESS else record.levelname
         return (
             f"[{level}] FEDERATED({record.process}:{record.thread},{record.processName}):"
-            f"{when}.{micros // 1000:03d}.{micros % 1000:03d} [{path}:{record.lineno}] {text}"
+            f"{when}.{micros // 1000:03d}.{micros % 1000:03d} [{path}:{record.lineno}] "
+            f"{text.translate(_ESCAPES)}"
         )
 
 
@@ -103,9 +143,28 @@ class _Console(logging.StreamHandler):  # type: ignore[type-arg]
 class _File(logging.handlers.RotatingFileHandler):
     """Rotated by size; what was rotated away is read-only."""
 
+    def __init__(self, path: str, mode: int, max_bytes: int, backups: int) -> None:
+        self._file_mode = mode
+        super().__init__(
+            path,
+            maxBytes=max_bytes,
+            backupCount=backups,
+            encoding="utf-8",
+            errors="backslashreplace",
+            delay=True,
+        )
+
+    def _open(self):  # type: ignore[no-untyped-def]
+        def opener(path: str, flags: int) -> int:
+            descriptor = os.open(path, flags, self._file_mode)
+            os.fchmod(descriptor, self._file_mode)  # whatever the umask
+            return descriptor
+
+        return open(self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=opener)
+
     def rotate(self, source: str, dest: str) -> None:
         super().rotate(source, dest)
-        os.chmod(dest, stat.S_IRUSR | stat.S_IRGRP)
+        os.chmod(dest, self._file_mode & (stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH))
 
 
 def _handlers(config: dict[str, str]) -> list[logging.Handler]:
@@ -115,7 +174,7 @@ def _handlers(config: dict[str, str]) -> list[logging.Handler]:
     console.setLevel(_LEVELS[config["GLOG_stderrthreshold"]])
     path = os.path.join(config["GLOG_log_dir"], f"mindspore_federated.log.{os.getpid()}")
     limit, count = int(config["logger_maxBytes"]), int(config["logger_backupCount"])
-    return [_File(path, maxBytes=limit, backupCount=count, encoding="utf-8", delay=True), console]
+    return [_File(path, int(config["GLOG_logfile_mode"], 8), limit, count), console]
 
 
 def _get() -> logging.Logger:
@@ -124,7 +183,8 @@ def _get() -> logging.Logger:
         return _logger
     with _lock:
         config = _read_environment()
-        level = _LEVELS[config["GLOG_v"]] if "GLOG_v" in os.environ else _PROGRESS
+        is_set = "GLOG_v" in os.environ or _submodule_level()
+        level = _LEVELS[config["GLOG_v"]] if is_set else _PROGRESS
         logger = logging.Logger("mindspore_federated", level)
         for handler in _handlers(config):
             handler.setFormatter(_Format())

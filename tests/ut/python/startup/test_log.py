@@ -23,7 +23,7 @@ for name in ('debug', 'info', 'warning', 'error'):
 
 
 def speak(code: str = SPEAK, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("GLOG_", "logger_"))}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("GLOG_", "logger_", "MS_"))}
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", f"import sys; sys.path[:] = {sys.path!r}\n{code}"],
         capture_output=True,
@@ -81,6 +81,22 @@ def test_progress_is_told_unless_a_level_forbids_it(environment: dict[str, str],
             {"GLOG_logtostderr": "0", "GLOG_log_dir": "/tmp", "logger_backupCount": "0"},
             "The value of logger_backupCount must be positive integer. logger_backupCount:0",
         ),
+        (
+            {"GLOG_logtostderr": "0", "GLOG_log_dir": "/tmp", "GLOG_max_log_size": "0.5"},
+            "The value of GLOG_max_log_size must be positive integer. GLOG_max_log_size:0.5",
+        ),
+        (
+            {"GLOG_logtostderr": "0", "GLOG_log_dir": "/tmp", "GLOG_logfile_mode": "0680"},
+            "The value of GLOG_logfile_mode must be an octal file mode, such as 0640. GLOG_logfile_mode:0680",
+        ),
+        (
+            {"GLOG_logtostderr": "0", "GLOG_log_dir": "/tmp", "GLOG_stderrthreshold": "x"},
+            "Incorrect log level:x, Please check the configuration of GLOG_v or GLOG_stderrthreshold",
+        ),
+        (
+            {"MS_SUBMODULE_LOG_v": "{FEDERATED:7}"},
+            "Incorrect log level:7, Please check the configuration of MS_SUBMODULE_LOG_v",
+        ),
     ],
 )
 def test_a_wrong_environment(environment: dict[str, str], text: str) -> None:
@@ -102,6 +118,7 @@ def test_a_file(tmp_path: Path) -> None:
     assert file.name == f"mindspore_federated.log.{pid}"
     assert len(file.read_text().splitlines()) == 3
     assert len(run.stderr.splitlines()) == 1
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
     assert "'logger_maxBytes': '52428800'" in run.stdout
     assert "'GLOG_v': '1'" in run.stdout
 
@@ -113,7 +130,51 @@ def test_rotated_files_are_read_only(tmp_path: Path) -> None:
     )
     files = sorted(tmp_path.iterdir())
     assert len(files) == 3
-    assert [bool(f.stat().st_mode & stat.S_IWUSR) for f in files] == [True, False, False]
+    assert [stat.S_IMODE(f.stat().st_mode) for f in files] == [0o640, 0o440, 0o440]
+
+
+@pytest.mark.parametrize(
+    ("environment", "size", "mode"),
+    [
+        ({"GLOG_max_log_size": "3", "GLOG_logfile_mode": "0600"}, 3 << 20, 0o600),
+        ({"GLOG_max_log_size": "3", "logger_maxBytes": "1000", "GLOG_logfile_mode": "644"}, 1000, 0o644),
+    ],
+)
+def test_size_and_mode_of_a_file(tmp_path: Path, environment: dict[str, str], size: int, mode: int) -> None:
+    code = (
+        "from mindspore_federated import log\nlog.error('x')\nprint(log.get_log_config()['logger_maxBytes'])"
+    )
+    run = speak(code, GLOG_logtostderr="0", GLOG_log_dir=str(tmp_path), **environment)
+    assert run.stdout == f"{size}\n"
+    (file,) = tmp_path.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [("{FEDERATED:1}", 3), ("{ PARSER:0, FEDERATED:0 }", 4), ("FEDERATED:3", 1), ("{PARSER:0}", 2), ("", 2)],
+)
+def test_the_level_of_the_submodule_goes_first(text: str, lines: int) -> None:
+    assert len(speak(GLOG_v="2", MS_SUBMODULE_LOG_v=text).stderr.splitlines()) == lines
+
+
+def test_an_event_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    log.error("%s", "a\nb\r\x1b[2J\tc\u2028d\x85e\x00 \u00e4\u8054")
+    try:
+        raise KeyError("gone")
+    except KeyError:
+        log._get().exception("caught")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith("a\\nb\\r\\x1b[2J\tc\\u2028d\\x85e\\x00 \u00e4\u8054")
+    assert "caught\\nTraceback" in second
+
+
+def test_half_a_character_is_written(tmp_path: Path) -> None:
+    code = "from mindspore_federated import log\nlog.error('a\\udc80b')"
+    run = speak(code, GLOG_logtostderr="0", GLOG_log_dir=str(tmp_path))
+    (file,) = tmp_path.iterdir()
+    assert file.read_text().endswith("a\\udc80b\n")
+    assert "Traceback" not in run.stderr
 
 
 def test_a_forked_child_has_its_own_file(tmp_path: Path) -> None:
