@@ -10,6 +10,7 @@ from mindspore_federated.cli.finish import finish
 from mindspore_federated.cli.reset import reset
 from mindspore_federated.cli.scheduler import scheduler
 from mindspore_federated.cli.server import server
+from mindspore_federated.cli.simulate import simulate
 from mindspore_federated.cli.state import state
 
 app = typer.Typer(
@@ -36,5 +37,5 @@ def options(
     """MindSpore Federated: Servers, Schedulers and what operators do with them."""
 
 
-for _command in (server, scheduler, state, reset, finish, doctor):
+for _command in (server, scheduler, state, finish, reset, simulate, doctor):
     app.command()(_command)

@@ -1,7 +1,6 @@
 """`msfl doctor`: what a machine and the surroundings of a job lack, and what mends it."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: on Python 3.9 typer takes annotations as they stand.
 import contextlib
 from collections.abc import Iterator
 from typing import Annotated, Optional
@@ -25,6 +24,7 @@ from mindspore_federated.config import (
     parse_host_port,
 )
 
+_MaybeText = Optional[str]
 _MaybeTexts = Optional[list[str]]
 _COLOURS = {WARNING: typer.colors.YELLOW, PROBLEM: typer.colors.RED}
 
@@ -52,7 +52,7 @@ def doctor(
         raise typer.Exit(int(ExitCode.PROBLEM_FOUND))
 
 
-def examine(file: str | None, addresses: list[str], checkpoint_dir: str) -> Iterator[Finding]:
+def examine(file: _MaybeText, addresses: list[str], checkpoint_dir: str) -> Iterator[Finding]:
     if file is None:
         yield from examine_machine(needs_redis_server=None)
         yield from examine_ports(addresses, "", ())

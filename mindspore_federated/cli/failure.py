@@ -58,6 +58,8 @@ def guarded(command: _Command) -> _Command:
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except BrokenPipeError:
             raise
+        except ImportError as error:
+            failure = CommandError(ExitCode.FAILED, f"{error}: 'pip install mindspore_federated' brings it")
         except (OSError, RuntimeError, ValueError) as error:
             if isinstance(error, (typer.Exit, typer.Abort)):
                 raise

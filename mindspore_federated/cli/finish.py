@@ -1,7 +1,6 @@
 """`msfl finish`: ends a job and waits until its Servers have gone."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: on Python 3.9 typer takes annotations as they stand.
 import time
 from typing import Annotated
 

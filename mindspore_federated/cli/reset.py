@@ -1,7 +1,6 @@
 """`msfl reset`: the cache forgets a job."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: on Python 3.9 typer takes annotations as they stand.
 import sys
 from typing import Annotated
 

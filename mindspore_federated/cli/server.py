@@ -1,7 +1,6 @@
 """`msfl server`: one Server of a job in the foreground."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: on Python 3.9 typer takes annotations as they stand.
 import os
 from typing import Annotated, Optional
 

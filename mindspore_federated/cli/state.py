@@ -1,7 +1,6 @@
 """`msfl state`: how a job stands, asked of its Scheduler or read from its Redis."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: on Python 3.9 typer takes annotations as they stand.
 import json
 import urllib.error
 import urllib.request

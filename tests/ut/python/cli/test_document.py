@@ -70,6 +70,16 @@ def test_session(msfl, folder):
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
             process.wait()
+    for line in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)[1].splitlines():
+        done = subprocess.run(
+            ["/bin/sh", "-c", line],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
     assert "CLUSTER_READY" in "".join(told)
     assert "All Servers have left." in told[-2]
     assert "Removed" in told[-1]
