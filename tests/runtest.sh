@@ -3,17 +3,18 @@
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root" || exit 1
-stages=(checks cpp asan tsan clang python)
+stages=(checks cpp asan tsan clang python frameworks)
 
 usage() {
   cat <<'TEXT'
-Usage: bash tests/runtest.sh [checks] [cpp] [asan] [tsan] [clang] [python] [-- <arguments of pytest, paths from tests/>]
+Usage: bash tests/runtest.sh [checks] [cpp] [asan] [tsan] [clang] [python] [frameworks] [-- <arguments of pytest, paths from tests/>]
   checks  what reads the tree without running it, tests/checks/run.sh
   cpp     C++ tests as GCC builds the release
   asan    C++ tests, GCC with AddressSanitizer and UndefinedBehaviorSanitizer
   tsan    C++ tests, GCC with ThreadSanitizer
   clang   C++ tests, clang-16 with AddressSanitizer and UndefinedBehaviorSanitizer
   python  tests/ut/python and tests/st, with the wheel of build/package installed in .venv
+  frameworks  the trainers on PyTorch and MindSpore, in an environment of their own in build/frameworks (3.7 GB)
 Without a name, all of them. Results are left in build/test-results.
 TEXT
 }
@@ -21,7 +22,7 @@ TEXT
 selected=()
 while [ $# -gt 0 ]; do
   case $1 in
-    checks | cpp | asan | tsan | clang | python) selected+=("$1") ;;
+    checks | cpp | asan | tsan | clang | python | frameworks) selected+=("$1") ;;
     -h | --help)
       usage
       exit 0
@@ -108,6 +109,7 @@ run_stage() {
     # The bindings as well, for clang's warnings.
     clang) sanitized clang address clang++-16 -DMSFL_BUILD_MODULE=ON -DPython_EXECUTABLE="$root/.venv/bin/python" ;;
     python) python_tests ;;
+    frameworks) framework_tests ;;
   esac
 }
 
@@ -130,6 +132,14 @@ python_tests() (
   heed='import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])'
   exec ../.venv/bin/python -c "$heed" ../.venv/bin/pytest -W error --junit-xml "$results/python.xml" -o cache_dir="$root/build/.pytest_cache" \
     ${paths[@]+"${paths[@]}"} ${pytest_arguments[@]+"${pytest_arguments[@]}"}
+)
+
+framework_tests() (
+  bash scripts/setup_frameworks.sh || exit 1
+  cd tests || exit 1
+  exec ../build/frameworks/bin/python -m pytest -W error --junit-xml "$results/frameworks.xml" -p no:cacheprovider \
+    ut/python/client/test_framework_trainers.py ut/python/checkpoint/test_mindspore.py \
+    ut/python/example/test_lenet_networks.py
 )
 
 stage set-up set_up

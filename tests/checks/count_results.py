@@ -49,8 +49,9 @@ def main() -> int:
         rows["checks"] = verdicts.count("pass"), verdicts.count("fail")
     for path in sorted(folder.glob("*/programs.xml")):
         rows[path.parent.name] = program_totals(path)
-    if (folder / "python.xml").is_file():
-        rows["python"] = suite_totals(folder / "python.xml")
+    for name in ("python", "frameworks"):
+        if (folder / f"{name}.xml").is_file():
+            rows[name] = suite_totals(folder / f"{name}.xml")
 
     stages = folder / "stages.txt"
     broken = [line.split()[1] for line in stages.read_text().splitlines()] if stages.is_file() else []
@@ -59,7 +60,7 @@ def main() -> int:
         rows[name] = passed, max(failed, 1)
 
     for name, (passed, failed) in rows.items():
-        print(f"{name:8} {passed:5} passed {failed:3} failed")
+        print(f"{name:10} {passed:5} passed {failed:3} failed")
     total = sum(passed for passed, _ in rows.values()), sum(failed for _, failed in rows.values())
     print(f"{total[0]} passed, {total[1]} failed")
     return 0 if total[0] and not total[1] else 1

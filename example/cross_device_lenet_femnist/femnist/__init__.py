@@ -7,7 +7,7 @@ come.
 Everything is deterministic: the same source, numbers and seed give the same writers in the same order.
 """
 
-from femnist.images import CLASSES, DataError, Images, Writer, WrittenImages, merged
+from femnist.images import CLASSES, DataError, Images, Writer, WrittenImages, joined, merged
 from femnist.sources import KINDS, read, write
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Images",
     "Writer",
     "WrittenImages",
+    "joined",
     "merged",
     "read",
     "write",
