@@ -4,6 +4,10 @@
 namespace msfl::cache {
 namespace {
 
+// Updates that are being received have this long to be counted when the window of their round ends. A lease
+// is taken when the upload has arrived, so it is milliseconds old, or its Server is in trouble.
+constexpr std::string_view kLastUpdatesMs = "5000";
+
 std::string StateText(InstanceState state) { return std::to_string(static_cast<int>(state)); }
 
 void AppendPairs(std::vector<std::string_view>& arguments, const std::map<std::string, std::string>& pairs) {
@@ -83,8 +87,10 @@ Task<Result<ExpireAnswer>> JobStore::Expire(IterationKey from) {
   const std::string nonce = impl_->Nonce();
   const std::array<std::string_view, 5> keys{impl_->keys.instance, rows.status, rows.round, rows.devices,
                                              rows.updates};
-  const std::array<std::string_view, 4> arguments{rows.iteration.instance, rows.number, nonce,
-                                                  context.rules->iterations};
+  const RuleTexts& rules = *context.rules;
+  const std::array<std::string_view, 7> arguments{
+      rows.iteration.instance, rows.number,   nonce,         rules.iterations,
+      rules.update_threshold,  rules.minimum, kLastUpdatesMs};
   const auto reply = co_await impl_->redis.Run(Scripts().expire, keys, arguments);
   if (!reply) co_return reply.error();
   const Items items(*reply);
@@ -118,6 +124,10 @@ Task<Result<Snapshot>> JobStore::Observe(IterationKey current) {
       snapshot.counted = items.Count(StatusAnswer::kItems + 2);
       snapshot.deadline_in_ms = items.Optional(StatusAnswer::kItems + 3);
       snapshot.contributor_lost = items.Flag(StatusAnswer::kItems + 4);
+      if (const auto target = items.Optional(StatusAnswer::kItems + 5)) {
+        snapshot.target = static_cast<std::uint64_t>(*target);
+        snapshot.timed_out = items.Text(StatusAnswer::kItems + 6);
+      }
       co_return snapshot;
     }
     if (found.where == StatusAnswer::Where::kHere) current.number = found.status.current.number;

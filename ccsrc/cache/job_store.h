@@ -18,9 +18,13 @@
 //   <instance>:hyper        hash    hyper-parameter -> text
 //   <instance>:<n>:round    hash    started, leased, counted, counted:<node id>, leased:<epoch>, began_ms and the
 //                                   deadlines start_by, update_by, global_by (ms of Redis' clock); the nonces
-//                                   first_join, last_join, first_lease, full_lease, last_commit
+//                                   first_join, last_join, first_lease, full_lease, last_commit. Once a window has
+//                                   ended with enough: target, the number of updates the iteration now waits for,
+//                                   closed (no place is reserved any more), minimum, timeout (the window)
 //   <instance>:<n>:devices  hash    fl_id -> "<data_size> <eval_data_size> <arrival ms> <nonce>"
 //   <instance>:<n>:updates  hash    fl_id -> "<leased|counted> <node id> <epoch> <nonce>"
+//   <instance>:evaluation   list    evaluation vectors of devices, newest first, float32 little-endian;
+//                                   beside it <instance>:evaluation:<nonce>, a minute long, for each that is in it
 //   events                  channel what moves the cluster, published by the scripts, see JobEvent
 // clang-format on
 //
@@ -65,6 +69,10 @@ struct Snapshot {
   std::optional<std::int64_t> deadline_in_ms;
   // A node with counted updates has left or was removed by somebody's Heartbeat.
   bool contributor_lost = false;
+  // A window has ended with enough: the number of updates that the iteration waits for instead of the
+  // threshold, and the window's name.
+  std::optional<std::uint64_t> target;
+  std::string timed_out;
 };
 
 // A Server in the cluster; the epoch is of its latest registration.
@@ -80,6 +88,8 @@ struct Windows {  // all in milliseconds
 
 struct Thresholds {
   std::uint64_t start_fl_job = 0, update_model = 0;
+  // Updates with which an iteration goes on when a window is over; 0: it fails, whatever has come.
+  std::uint64_t minimum = 0;
 };
 
 // The iteration asked about is not the current one (any more), or the instance is not running: look again.
@@ -130,7 +140,7 @@ enum class CommitVerdict { kCounted, kMoved, kFenced };
 struct CommitAnswer {
   CommitVerdict verdict = CommitVerdict::kMoved;
   std::uint64_t counted = 0;
-  bool last = false;  // the threshold is reached: time to aggregate
+  bool last = false;  // the threshold or the target is reached: time to aggregate
 };
 
 enum class AdvanceVerdict { kMovedByUs, kMoved };  // kMoved: somebody else moved it before
@@ -221,9 +231,16 @@ class JobStore {
   // nothing (kMoved). An update that is counted stays counted.
   Task<Result<void>> Withdraw(IterationKey iteration, std::string fl_id, std::string nonce);
 
+  // Puts a device's vector at the head of the instance's list, of which the newest `kept` stay. The nonce is
+  // that of its update.
+  Task<Result<void>> PushEvaluation(std::string instance, std::string_view vector, std::string_view nonce,
+                                    std::uint64_t kept);
+
   // Compare-and-set from `from` to the next iteration.
   Task<Result<AdvanceAnswer>> Advance(IterationKey from, bool valid, std::string reason);
-  // Moves on if a deadline of `from` has passed. No deadline in the answer when the job is elsewhere by now.
+  // Moves on as failed if a deadline of `from` has passed; with Thresholds::minimum it may go on with what
+  // has come, see Snapshot::target. No deadline in the answer when the job is elsewhere by now or every
+  // update is counted.
   Task<Result<ExpireAnswer>> Expire(IterationKey from);
   Task<Result<Snapshot>> Observe(IterationKey current);
   // After the record was lost: writes it again from memory unless somebody did. `status.current` is what this

@@ -18,6 +18,7 @@ std::uint64_t Random() {
 RuleTexts::RuleTexts(const Windows& windows, const Thresholds& thresholds, std::uint64_t number)
     : start_threshold(std::to_string(thresholds.start_fl_job)),
       update_threshold(std::to_string(thresholds.update_model)),
+      minimum(std::to_string(thresholds.minimum)),
       start_window(std::to_string(windows.start_fl_job)),
       update_window(std::to_string(windows.update_model)),
       global_window(std::to_string(windows.global_iteration)),

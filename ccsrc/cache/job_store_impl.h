@@ -21,7 +21,8 @@ namespace msfl::cache {
 // Rules as the scripts take them.
 struct RuleTexts {
   RuleTexts(const Windows& windows, const Thresholds& thresholds, std::uint64_t iterations);
-  std::string start_threshold, update_threshold, start_window, update_window, global_window, iterations;
+  std::string start_threshold, update_threshold, minimum, start_window, update_window, global_window,
+      iterations;
   std::string job_expiry, iteration_expiry;  // ms
 };
 

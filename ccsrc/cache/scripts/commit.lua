@@ -10,7 +10,7 @@ local COUNTED, MOVED, FENCED = 0, 1, 2
 local lease = ' ' .. ARGV[5] .. ' ' .. ARGV[6] .. ' ' .. ARGV[4]
 local update = redis.call('HGET', KEYS[5], ARGV[3])
 local of_node, of_epoch = 'counted:' .. ARGV[5], 'leased:' .. ARGV[6]
-local round = redis.call('HMGET', KEYS[4], 'leased', 'counted', of_node, of_epoch, 'last_commit')
+local round = redis.call('HMGET', KEYS[4], 'leased', 'counted', of_node, of_epoch, 'last_commit', 'target')
 local counted = tonumber(round[2] or 0)
 -- Sent twice: what was counted stays counted, wherever the job is by now.
 if update == 'counted' .. lease then return {COUNTED, counted, round[5] == ARGV[4] and 1 or 0} end
@@ -26,7 +26,7 @@ if not node or string.match(node, '(%S+)$') ~= ARGV[6] then
 end
 
 counted = counted + 1
-local last = counted == tonumber(ARGV[7])
+local last = counted == tonumber(round[6] or ARGV[7])
 redis.call('HSET', KEYS[5], ARGV[3], 'counted' .. lease)
 redis.call('HSET', KEYS[4], 'leased', tonumber(round[1]) - 1, 'counted', counted, of_node,
            tonumber(round[3] or 0) + 1, of_epoch, tonumber(round[4]) - 1)

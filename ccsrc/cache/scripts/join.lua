@@ -13,7 +13,7 @@ local status = redis.call('HMGET', KEYS[2], 'iteration', 'state')
 if status[1] ~= ARGV[2] or status[2] ~= '0' then return {MOVED, 0, 0, 0, false} end
 
 local round = redis.call('HMGET', KEYS[3], 'started', 'start_by', 'update_by', 'global_by', 'first_join', 'last_join',
-                         'void:' .. ARGV[6])
+                         'void:' .. ARGV[6], 'target')
 local device = redis.call('HGET', KEYS[4], ARGV[3])
 local started, threshold, now = tonumber(round[1] or 0), tonumber(ARGV[8]), now_ms()
 local nonce = ARGV[6]
@@ -26,7 +26,8 @@ end
 
 if round[7] then return answer(MOVED) end  -- withdrawn, see withdraw.lua
 if device and string.match(device, '^%S+ %S+ %S+ (.*)$') == nonce then return answer(ACCEPTED) end
-if started >= threshold then return answer(THRESHOLD_REACHED) end
+-- With a target, startFLJob's window is over, see expire.lua.
+if started >= threshold or round[8] then return answer(THRESHOLD_REACHED) end
 if ARGV[7] ~= '1' then return answer(CONTENT_REFUSED) end
 if device then return answer(ALREADY_JOINED) end
 

@@ -2,7 +2,7 @@
 -- KEYS: instance, status, nodes, round
 -- ARGV: 1 instance, 2 iteration
 -- Answer: as parts/status; if the iteration is ARGV[2], then started, leased, counted, ms until the nearest deadline or
---         nil, whether a node with counted updates is gone
+--         nil, whether a node with counted updates is gone, the target or nil, the window that set it
 --include clock
 --include deadline
 --include status
@@ -18,4 +18,5 @@ for i = 1, #rows, 2 do
   if node and tonumber(rows[i + 1]) > 0 and redis.call('HEXISTS', KEYS[3], node) == 0 then lost = 1 end
 end
 return tell(ARGV[1], status, tonumber(round.started or 0), tonumber(round.leased or 0), tonumber(round.counted or 0),
-            deadline_in(now_ms(), round.start_by, round.update_by, round.global_by) or false, lost)
+            deadline_in(now_ms(), round.start_by, round.update_by, round.global_by) or false, lost,
+            round.target and tonumber(round.target) or false, round.timeout or '')

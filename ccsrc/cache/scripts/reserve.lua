@@ -16,8 +16,8 @@ if status[1] ~= ARGV[2] or status[2] ~= '0' then return {MOVED, 0, 0, 0, 0, 0, 0
 local nonce, lease = ARGV[4], ' ' .. ARGV[7] .. ' ' .. ARGV[8] .. ' ' .. ARGV[4]
 local of_epoch = 'leased:' .. ARGV[8]
 local round = redis.call('HMGET', KEYS[3], 'leased', 'counted', 'start_by', 'update_by', 'global_by', 'first_lease',
-                         'full_lease', of_epoch, 'void:' .. nonce)
-local leased, counted, threshold = tonumber(round[1] or 0), tonumber(round[2] or 0), tonumber(ARGV[9])
+                         'full_lease', of_epoch, 'void:' .. nonce, 'target', 'closed')
+local leased, counted, threshold = tonumber(round[1] or 0), tonumber(round[2] or 0), tonumber(round[10] or ARGV[9])
 local device, update = redis.call('HGET', KEYS[4], ARGV[3]), redis.call('HGET', KEYS[5], ARGV[3])
 local now = now_ms()
 
@@ -31,7 +31,7 @@ end
 
 if round[9] then return answer(MOVED) end  -- withdrawn, see withdraw.lua
 if update == 'leased' .. lease or update == 'counted' .. lease then return answer(RESERVED) end
-if leased + counted >= threshold then return answer(THRESHOLD_REACHED) end
+if leased + counted >= threshold or round[11] then return answer(THRESHOLD_REACHED) end
 if not device then return answer(NOT_JOINED) end
 if ARGV[6] ~= ARGV[2] then return answer(WRONG_ITERATION) end
 if ARGV[5] ~= '1' then return answer(CONTENT_REFUSED) end

@@ -5,6 +5,7 @@
 -- Answer: 1; or 0 when the iteration is over, and with it everything that was decided in it
 --include clock
 --include publish
+--include give_back
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if redis.call('HGET', KEYS[2], 'iteration') ~= ARGV[2] then return 0 end
 
@@ -13,24 +14,24 @@ local fl_id, nonce = ARGV[3], ARGV[4]
 redis.call('HSET', KEYS[3], 'void:' .. nonce, 1)
 redis.call('PEXPIRE', KEYS[3], ARGV[9])
 
--- A round that was full opens again, with a fresh window.
-local function reopen(deadline, window, kind)
-  redis.call('HSET', KEYS[3], deadline, integer(now_ms() + window))
-  publish(kind, ARGV[1], ARGV[2])
-end
-
 local device, update = redis.call('HGET', KEYS[4], fl_id), redis.call('HGET', KEYS[5], fl_id)
 if update then
   local kind, epoch, of_nonce = string.match(update, '^(%S+) %S+ (%S+) (.*)$')
   if kind == 'leased' and of_nonce == nonce then
     redis.call('HDEL', KEYS[5], fl_id)
     redis.call('HINCRBY', KEYS[3], 'leased:' .. epoch, -1)
-    local left = redis.call('HINCRBY', KEYS[3], 'leased', -1) + tonumber(redis.call('HGET', KEYS[3], 'counted') or 0)
-    if left + 1 >= tonumber(ARGV[7]) then reopen('update_by', ARGV[8], 'deadline') end
+    leases_freed(KEYS[3], 1, ARGV[1], ARGV[2], ARGV[7], ARGV[8])
   end
 elseif device and string.match(device, '^%S+ %S+ %S+ (.*)$') == nonce then
   redis.call('HDEL', KEYS[4], fl_id)
   local started = redis.call('HINCRBY', KEYS[3], 'started', -1)
-  if started + 1 >= tonumber(ARGV[5]) then reopen('start_by', ARGV[6], 'start_open') end
+  local row = redis.call('HMGET', KEYS[3], 'target', 'closed')
+  if row[1] then
+    -- Nobody else can join: one update less is to come.
+    if not row[2] and started < tonumber(row[1]) then lower_target(KEYS[3], started, ARGV[1], ARGV[2]) end
+  elseif started + 1 >= tonumber(ARGV[5]) then
+    redis.call('HSET', KEYS[3], 'start_by', integer(now_ms() + ARGV[6]))
+    publish('start_open', ARGV[1], ARGV[2])
+  end
 end
 return 1

@@ -57,9 +57,11 @@ TEST_F(Record, OpenWritesTheWholeCandidate) {
 }
 
 TEST_F(Record, FirstModelDescriptionHolds) {
+  EXPECT_EQ(Wait(store->AgreeOnModel("")), "");  // asks only
   const std::string first("\0binary\xff\r\n", 10);
   EXPECT_EQ(Wait(store->AgreeOnModel(first)), first);
   EXPECT_EQ(Wait(store->AgreeOnModel("second")), first);
+  EXPECT_EQ(Wait(store->AgreeOnModel("")), first);
   EXPECT_GT(Call({"PTTL", Key("model")}).value().integer, 0);
 }
 
@@ -263,7 +265,7 @@ TEST_F(Record, CallsSentTwiceAnswerTheSame) {
   const IterationKeys second(job, At(2));
   const RedisValue expired =
       send(Scripts().expire, {job.instance, second.status, second.round, second.devices, second.updates},
-           {"i_1", "2", "nonce-3", "3"});
+           {"i_1", "2", "nonce-3", "3", "2", "0", "5000"});
   EXPECT_EQ(expired.array.at(2).text, "3");
   EXPECT_EQ(expired.array.at(6).integer, 1);
   EXPECT_EQ(Observe(3).status.current, At(3));
