@@ -26,7 +26,8 @@ enum class Move {
 
 struct Decision {
   Move move = Move::kStay;
-  std::string reason;
+  std::string reason;         // of the iteration's end, with kAggregate (if it is valid) and kFail
+  std::uint64_t updates = 0;  // with kAggregate: how many the sums hold together
 };
 
 Decision Decide(const Standing& mine, const cache::Snapshot& seen);
@@ -34,6 +35,9 @@ Decision Decide(const Standing& mine, const cache::Snapshot& seen);
 // Reasons of a failed iteration, literal (rounds.md, section 3).
 std::string ContributorLostReason(std::uint64_t iteration);
 std::string AggregationFailedReason(std::uint64_t iteration);
+// Our own: `window` (as the cache names it) ended with `updates` of `threshold`, which are used.
+std::string TimeoutReason(const std::string& window, std::uint64_t updates, std::uint64_t threshold);
+inline constexpr char kNewInstanceReason[] = "New instance";
 inline constexpr char kAggregatedReason[] =
     "Weight aggregation finished! This iteration is valid. Proceed to next iteration.";
 

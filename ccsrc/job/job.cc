@@ -18,6 +18,28 @@ Job::Job(net::EventLoops& loops, cache::JobStore& store, std::shared_ptr<BufferP
       wakeup_(loops.control()),
       beat_wakeup_(loops.loop(0)) {}
 
+namespace {
+
+Result<void> AgreesWith(const std::vector<model::Feature>& features, const std::string& published) {
+  const Result<void> agreed = CompareModelDescription(features, published);
+  if (agreed) return agreed;
+  return Error{agreed.error().code, agreed.error().text +
+                                        "\nStart with the job's own model; to begin anew with this one run "
+                                        "`msfl reset`, or choose another fl_name"};
+}
+
+void TellAdoptedValues(const std::vector<std::string>& values) {
+  if (values.empty()) return;
+  std::string text;
+  for (const std::string& value : values) text += (text.empty() ? "" : "; ") + value;
+  MSFL_LOG(kWarning, "the job goes on with the values of its running instance: "
+                         << text
+                         << ". The Scheduler's /newInstance changes those of round, client and "
+                            "fl_iteration_num; `msfl reset` forgets them all");
+}
+
+}  // namespace
+
 Task<Result<void>> Job::Open(std::uint64_t first_iteration) {
   cache::Status candidate;
   candidate.current.instance = "i_" + NameTime();
@@ -27,10 +49,19 @@ Task<Result<void>> Job::Open(std::uint64_t first_iteration) {
   Result<cache::JobStore::Opened> opened = co_await store_.Open(candidate, hyper);
   if (!opened) co_return opened.error();
   if (opened->status.state == cache::InstanceState::kStop) {
-    co_return Error{Errc::kStopping, "Fl job " + options_.fl_name + " is stopping, please retry again later"};
+    co_return Error{Errc::kStopping, "Fl job " + options_.fl_name +
+                                         " is stopping, please retry again later. To go on, enable it or "
+                                         "start a new instance at the Scheduler (/enableFLS, /newInstance); "
+                                         "to begin anew run `msfl reset`"};
   }
+  const Result<void> agreed = CompareHyperParameters(hyper, opened->hyper);
+  if (!agreed) co_return agreed.error();
   Result<Rules> rules = MakeRules(options_, opened->hyper);
   if (!rules) co_return rules.error();
+  Result<ServerOptions> adopted = AdoptCipher(options_, opened->hyper);
+  if (!adopted) co_return adopted.error();
+  options_ = std::move(*adopted);
+  TellAdoptedValues(AdoptedValues(hyper, opened->hyper));
   hyper_ = opened->hyper;
   rules_ = *rules;
   status_ = opened->status;
@@ -42,10 +73,15 @@ Task<Result<void>> Job::AgreeOnModel(const model::Layout& layout) {
   description_ = EncodeModelDescription(layout);
   Result<std::string> published = co_await store_.AgreeOnModel(description_);
   if (!published) co_return published.error();
-  const Result<void> agreed = CompareModelDescription(layout, *published);
-  if (agreed) co_return agreed;
-  co_return Error{agreed.error().code,
-                  agreed.error().text + ". Start with the job's own model, or choose another fl_name"};
+  co_return AgreesWith(layout.features(), *published);
+}
+
+Task<Result<void>> Job::RefuseEmptyModel() {
+  const std::string none;
+  Result<std::string> published = co_await store_.AgreeOnModel(none);
+  if (!published) co_return published.error();
+  if (!published->empty()) co_return AgreesWith({}, *published);
+  co_return Error{Errc::kInvalidArgument, "the model has no feature; it needs at least one"};
 }
 
 Task<Result<void>> Job::AwaitAlone() {
@@ -94,8 +130,9 @@ void Job::SetStartModel(std::shared_ptr<const model::Model> model) {
   history_.Restart(status_.current.number - 1, std::move(model));
 }
 
-Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address) {
-  Result<cache::Node> node = co_await store_.Register(std::move(node_id), std::move(tcp_address));
+Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address, std::string http_address) {
+  Result<cache::Node> node =
+      co_await store_.Register(std::move(node_id), std::move(tcp_address), std::move(http_address));
   if (!node) co_return node.error();
   // Two that start at the same moment have both found themselves alone: the first to register stays.
   const auto servers = co_await store_.ListServers();
@@ -225,6 +262,8 @@ void Job::Adopt(const cache::Status& status, Rules rules) {
   rules_ = rules;
   iteration_ = std::make_shared<Iteration>(status_.current, rules_, history_.Latest().model, *pool_);
   deadline_ns_ = INT64_MAX;
+  seen_started_ = 0;
+  seen_counted_ = 0;
 }
 
 void Job::OpenGate() {

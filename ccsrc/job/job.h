@@ -62,12 +62,14 @@ class Job {
   // the job.
   Task<Result<void>> Open(std::uint64_t first_iteration);
   Task<Result<void>> AgreeOnModel(const model::Layout& layout);
+  // What is wrong with a model without features: that the job has another one, or that it is empty.
+  Task<Result<void>> RefuseEmptyModel();
   // Servers of one job can't combine their sums yet: waits until a dead one's heartbeat has run out, and
   // refuses (Errc::kDisagreement) beside a living one.
   Task<Result<void>> AwaitAlone();
   void SetStartModel(std::shared_ptr<const model::Model> model);
-  // Errc::kDisagreement when another Server has been faster since.
-  Task<Result<void>> Join(std::string node_id, std::string tcp_address);
+  // Errc::kDisagreement when another Server has been faster since. `http_address` may be empty.
+  Task<Result<void>> Join(std::string node_id, std::string tcp_address, std::string http_address);
 
   // The phases, until the end. On the control loop. The heartbeat runs beside it on a loop that never waits
   // for work.
@@ -78,6 +80,7 @@ class Job {
 
   // --- for the rounds, from any loop ---
   Gate& gate() { return gate_; }
+  const Gate& gate() const { return gate_; }
   const model::History& history() const { return history_; }
   std::shared_ptr<const cache::Node> node() const;
   // A window began: it ends in `in_ms` at the earliest.
@@ -88,10 +91,18 @@ class Job {
   void NoteSpoilt(const cache::IterationKey& key);
   bool stopping() const { return stop_requested_.load(); }
 
+  // Devices that have joined the current iteration, and updates counted in it, as the cache said last.
+  struct Progress {
+    std::uint64_t started = 0, counted = 0;
+  };
+  Progress progress() const { return {seen_started_.load(), seen_counted_.load()}; }
+
   // The Python layer has the files of `iteration` on disk. From any thread.
   void NoteRecorded(std::uint64_t iteration);
 
   const std::string& instance_name() const { return status_.current.instance; }
+  // As given, with what Open() has adopted from the running instance.
+  const ServerOptions& options() const { return options_; }
 
  private:
   friend struct Phases;
@@ -109,7 +120,7 @@ class Job {
   net::EventLoops& loops_;
   cache::JobStore& store_;
   const std::shared_ptr<BufferPool> pool_;
-  const ServerOptions options_;
+  ServerOptions options_;  // changes in Open() only
   const OnIterationEnded on_iteration_ended_;
 
   Gate gate_;
@@ -122,6 +133,7 @@ class Job {
   std::atomic<bool> stop_requested_{false}, look_now_{false}, beat_ended_{false};
   std::atomic<std::int64_t> deadline_ns_{INT64_MAX};  // steady clock
   std::atomic<std::uint64_t> recorded_{0};
+  std::atomic<std::uint64_t> seen_started_{0}, seen_counted_{0};
   std::mutex spoilt_mutex_;
   cache::IterationKey spoilt_;
 
@@ -132,6 +144,7 @@ class Job {
   std::string description_;
   std::shared_ptr<Iteration> iteration_;
   std::shared_ptr<const model::Model> aggregate_;  // Aggregate -> Switch
+  Decision decision_;                              // Collect -> Aggregate
   cache::Status next_status_;                      // any phase -> Switch
 };
 
@@ -144,6 +157,13 @@ struct Phases {
   static Task<Phase> Failure(Job& job);
   static Task<> Shutdown(Job& job);
 
+  // The evaluation vectors of the iteration that has ended are in the cache.
+  static Task<> AwaitEvaluations(Job& job);
+  // What is told about the current iteration, which ends because the cluster stands in `now`; without verdict
+  // and model.
+  static IterationEnded Ended(const Job& job, const cache::Status& now);
+  // Has it written down, and waits for that.
+  static Task<> Record(Job& job, IterationEnded ended);
   // Ends the current iteration in the cache, whatever it takes; the outcome is in job.next_status_.
   static Task<Phase> EndIteration(Job& job, bool valid, std::string reason);
   // Looks at the cache and says where to go; nothing when everything is as it was.

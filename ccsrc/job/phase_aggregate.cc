@@ -7,7 +7,7 @@ namespace msfl::job {
 
 Task<Phase> Phases::Aggregate(Job& job) {
   job.gate_.Shut();
-  const std::uint64_t expected = job.rules_.thresholds.update_model;
+  const std::uint64_t expected = job.decision_.updates;
   std::shared_ptr<const model::Model> average;
   // Updates that other Servers hold can't be combined yet; FLServerJob refuses to start beside a living
   // Server.
@@ -21,7 +21,7 @@ Task<Phase> Phases::Aggregate(Job& job) {
   }
   const bool valid = average != nullptr;
   job.aggregate_ = average;
-  const std::string reason = valid ? kAggregatedReason : AggregationFailedReason(job.iteration().number());
+  const std::string reason = valid ? job.decision_.reason : AggregationFailedReason(job.iteration().number());
   const Phase next = co_await EndIteration(job, valid, reason);
   co_return next;
 }

@@ -22,6 +22,10 @@ Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
     MSFL_LOG(kWarning, "the distributed cache can't be reached: " << seen.error().text);
     co_return Phase::kFailure;
   }
+  if (seen->known && seen->status.current == current) {
+    job.seen_started_ = seen->started;
+    job.seen_counted_ = seen->counted;
+  }
   const Decision decision = Decide(job.standing(), *seen);
   switch (decision.move) {
     case Move::kStay:
@@ -30,6 +34,7 @@ Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
       if (job.gate_.Look().switching) job.OpenGate();
       co_return std::nullopt;
     case Move::kAggregate:
+      job.decision_ = decision;
       co_return Phase::kAggregate;
     case Move::kAdopt:
       job.next_status_ = seen->status;
@@ -96,6 +101,7 @@ Task<Phase> Phases::Collect(Job& job) {
         job.next_status_ = answer->status;
         co_return Phase::kSwitch;
       }
+      job.look_now_ = true;  // the iteration may go on with what has come
       job.deadline_ns_ = INT64_MAX;
       job.ArmDeadline(answer->deadline_in_ms);
       if (SteadyClock::now().time_since_epoch().count() >= job.deadline_ns_.load()) {

@@ -1,6 +1,7 @@
 // Switch: the cluster stands elsewhere (job.next_status_). Store the model of the iteration that ended, have
 // it recorded on disk, and only then open the next one: a device that sees iteration N + 1 can rely on the
-// files of N.
+// files of N. A new instance begins with the latest model as its model 0 and with the parameters in the
+// cache.
 #include "base/clock.h"
 #include "base/log.h"
 #include "job/job.h"
@@ -15,60 +16,93 @@ bool EndedHere(const cache::Status& was, const cache::Status& now) {
 
 }  // namespace
 
+// No longer than a command may take: they matter less than the next iteration.
+Task<> Phases::AwaitEvaluations(Job& job) {
+  const SteadyClock::time_point patience = SteadyClock::now() + std::chrono::seconds(3);
+  while (job.iteration().evaluations_under_way != 0 && !job.stop_requested_ &&
+         SteadyClock::now() < patience) {
+    co_await job.wakeup_.Wait(patience);
+  }
+}
+
+IterationEnded Phases::Ended(const Job& job, const cache::Status& now) {
+  const cache::Status& was = job.status_;
+  IterationEnded ended;
+  ended.key = was.current;
+  const bool by_new_instance = was.current.instance != now.current.instance;
+  const bool disabled = !by_new_instance && now.state == cache::InstanceState::kDisable;
+  ended.state = disabled ? now.state : was.state;
+  ended.iterations = job.rules_.iterations;
+  ended.reason = by_new_instance ? kNewInstanceReason : now.last_reason;
+  ended.started_ms = job.iteration_->began_ms;
+  ended.ended_ms = WallMillis();
+  ended.metrics = job.iteration_->MeanMetrics();
+  ended.visits = job.iteration_->visits.Summary();
+  return ended;
+}
+
+Task<> Phases::Record(Job& job, IterationEnded ended) {
+  const std::uint64_t number = ended.key.number;
+  MSFL_LOG(kInfo,
+           "iteration " << number << " is " << (ended.valid ? "valid: " : "invalid: ") << ended.reason);
+  job.recorded_ = 0;
+  job.on_iteration_ended_(std::move(ended));
+  if (!job.options_.await_record) co_return;
+  const SteadyClock::time_point patience =
+      SteadyClock::now() + std::chrono::milliseconds(job.options_.record_patience_ms);
+  while (job.recorded_ != number && !job.stop_requested_ && SteadyClock::now() < patience) {
+    co_await job.wakeup_.Wait(patience);
+  }
+  if (job.recorded_ != number && !job.stop_requested_) {
+    MSFL_LOG(kError,
+             "the files of iteration " << number << " are not written yet; it is served without them");
+  }
+}
+
 Task<Phase> Phases::Switch(Job& job) {
   job.gate_.Shut();
   const cache::Status was = job.status_;
-  const cache::Status now = job.next_status_;
+  cache::Status now = job.next_status_;
   // The verdict is the cluster's: an aggregate of our own counts only if the iteration is valid for
   // everybody.
   const bool valid = now.last_valid && job.aggregate_ != nullptr && EndedHere(was, now);
   const std::shared_ptr<const model::Model> model = valid ? job.aggregate_ : job.history_.Latest().model;
   job.aggregate_ = nullptr;
 
-  if (was.current.instance != now.current.instance) {
+  const bool new_instance = was.current.instance != now.current.instance;
+  const bool dropped = new_instance && was.state == cache::InstanceState::kRunning;
+  Rules rules = job.rules_;
+  if (new_instance) {
     const Result<cache::JobStore::Opened> opened = co_await job.store_.Open(now, job.hyper_);
     if (!opened) co_return Phase::kFailure;
-    const Result<Rules> rules = MakeRules(job.options_, opened->hyper);
-    if (!rules) {
-      MSFL_LOG(kError, "the new instance keeps its old parameters: " << rules.error().text);
+    now = opened->status;  // it may have moved on since
+    const Result<Rules> fresh = MakeRules(job.options_, opened->hyper);
+    if (fresh) {
+      rules = *fresh;
     } else {
-      job.rules_ = *rules;
-      job.store_.SetRules(job.rules_.windows, job.rules_.thresholds, job.rules_.iterations);
+      MSFL_LOG(kError, "the new instance keeps its old parameters: " << fresh.error().text);
     }
     job.hyper_ = opened->hyper;
+    MSFL_LOG(kInfo, "a new instance begins: instance=" << now.current.instance
+                                                       << " iteration=" << now.current.number);
+  }
+
+  if (dropped || EndedHere(was, now)) {
+    co_await AwaitEvaluations(job);
+    IterationEnded ended = Ended(job, now);
+    ended.valid = valid;
+    ended.model = model;
+    co_await Record(job, std::move(ended));
+  }
+  // Only now, since a request that had passed the gate before may still look for the latest model.
+  if (new_instance) {
+    job.store_.SetRules(rules.windows, rules.thresholds, rules.iterations);
     job.history_.Restart(now.current.number - 1, model);
   } else if (was.current.number != now.current.number) {
     job.history_.Store(now.current.number - 1, model);
   }
 
-  if (EndedHere(was, now)) {
-    IterationEnded ended;
-    ended.key = was.current;
-    ended.state = now.state == cache::InstanceState::kDisable ? now.state : was.state;
-    ended.iterations = job.rules_.iterations;
-    ended.valid = valid;
-    ended.reason = now.last_reason;
-    ended.started_ms = job.iteration().began_ms;
-    ended.ended_ms = WallMillis();
-    ended.metrics = job.iteration().MeanMetrics();
-    ended.visits = job.iteration().visits.Summary();
-    ended.model = model;
-    MSFL_LOG(kInfo, "iteration " << was.current.number << " is " << (valid ? "valid: " : "invalid: ")
-                                 << now.last_reason);
-    job.recorded_ = 0;
-    job.on_iteration_ended_(std::move(ended));
-    const SteadyClock::time_point patience =
-        SteadyClock::now() + std::chrono::milliseconds(job.options_.record_patience_ms);
-    while (job.recorded_ != was.current.number && !job.stop_requested_ && SteadyClock::now() < patience) {
-      co_await job.wakeup_.Wait(patience);
-    }
-    if (job.recorded_ != was.current.number && !job.stop_requested_) {
-      MSFL_LOG(kError, "the files of iteration " << was.current.number
-                                                 << " are not written yet; it is served without them");
-    }
-  }
-
-  job.Adopt(now, job.rules_);
+  job.Adopt(now, rules);
   job.OpenGate();
   job.look_now_ = true;  // what was noted during the switch may concern the new iteration
   if (job.stop_requested_) co_return Phase::kShutdown;

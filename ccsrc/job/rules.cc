@@ -1,5 +1,6 @@
 #include "job/rules.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -42,6 +43,7 @@ Result<Rules> MakeRules(const ServerOptions& options, const Cached& cached) {
            Adopt(cached, "start_fl_job_time_window", round.start_fl_job_time_window),
            Adopt(cached, "update_model_time_window", round.update_model_time_window),
            Adopt(cached, "global_iteration_time_window", round.global_iteration_time_window),
+           Adopt(cached, "round_minimum", round.minimum),
            Adopt(cached, "fl_iteration_num", rules.iterations),
            Adopt(cached, "client_epoch_num", rules.plan.epochs),
            Adopt(cached, "client_batch_size", rules.plan.batch_size),
@@ -62,10 +64,75 @@ Result<Rules> MakeRules(const ServerOptions& options, const Cached& cached) {
   }
   rules.thresholds.start_fl_job = round.start_fl_job_threshold;
   rules.thresholds.update_model = UpdateThreshold(round.start_fl_job_threshold, round.update_model_ratio);
+  // What completes an iteration is enough when its window is over, too.
+  rules.thresholds.minimum = std::min(round.minimum, rules.thresholds.update_model);
   rules.windows.start_fl_job = round.start_fl_job_time_window;
   rules.windows.update_model = round.update_model_time_window;
   rules.windows.global_iteration = round.global_iteration_time_window;
   return rules;
+}
+
+Result<ServerOptions> AdoptCipher(ServerOptions options, const Cached& cached) {
+  for (const Result<void>& adopted : {
+           Adopt(cached, "dp_eps", options.dp_eps),
+           Adopt(cached, "dp_delta", options.dp_delta),
+           Adopt(cached, "dp_norm_clip", options.dp_norm_clip),
+           Adopt(cached, "sign_k", options.sign_k),
+           Adopt(cached, "sign_eps", options.sign_eps),
+           Adopt(cached, "sign_thr_ratio", options.sign_thr_ratio),
+           Adopt(cached, "sign_global_lr", options.sign_global_lr),
+           Adopt(cached, "sign_dim_out", options.sign_dim_out),
+           Adopt(cached, "laplace_eval_eps", options.laplace_eval_eps),
+           Adopt(cached, "reconstruct_secrets_threshold", options.reconstruct_secrets_threshold),
+           Adopt(cached, "upload_sparse_rate", options.upload_sparse_rate),
+       }) {
+    if (!adopted) return adopted.error();
+  }
+  const auto encrypt_type = cached.find("encrypt_type");
+  if (encrypt_type != cached.end()) options.encrypt_type = encrypt_type->second;
+  return options;
+}
+
+namespace {
+
+constexpr const char* kMustBeEqual[] = {"enable_ssl", "pki_verify"};
+
+// 0.5 and 0.50 are the same value, and so is what float32 can't tell apart.
+bool SameValue(const std::string& one, const std::string& other) {
+  if (one == other) return true;
+  float first = 0, second = 0;
+  const auto parsed = [](const std::string& text, float& value) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    return error == std::errc() && end == text.data() + text.size();
+  };
+  const bool whole = one.find_first_not_of("0123456789") == std::string::npos &&
+                     other.find_first_not_of("0123456789") == std::string::npos;
+  return !whole && parsed(one, first) && parsed(other, second) && first == second;
+}
+
+}  // namespace
+
+Result<void> CompareHyperParameters(const HyperParameters& file, const HyperParameters& cached) {
+  for (const char* name : kMustBeEqual) {
+    const auto mine = file.find(name), theirs = cached.find(name);
+    if (mine == file.end() || theirs == cached.end() || mine->second == theirs->second) continue;
+    return Error{Errc::kDisagreement,
+                 std::string("Context '") + name + "' " + mine->second + " of local != that " +
+                     theirs->second +
+                     " declared in distributed cache. Start every Server of a job alike; "
+                     "to begin anew run `msfl reset`, or choose another fl_name"};
+  }
+  return {};
+}
+
+std::vector<std::string> AdoptedValues(const HyperParameters& file, const HyperParameters& cached) {
+  std::vector<std::string> lines;
+  for (const auto& [name, mine] : file) {
+    const auto theirs = cached.find(name);
+    if (theirs == cached.end() || SameValue(mine, theirs->second)) continue;
+    lines.push_back(name + ": file says " + mine + ", the running instance has " + theirs->second);
+  }
+  return lines;
 }
 
 }  // namespace msfl::job

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "cache/job_store.h"
@@ -28,5 +29,16 @@ std::uint64_t UpdateThreshold(std::uint64_t start_fl_job_threshold, double ratio
 // The rules of `options`, with every number that `cached` names replaced by the cached one.
 // Errc::kDisagreement when a cached value can't be read, or no iteration could be run by it.
 Result<Rules> MakeRules(const ServerOptions& options, const std::map<std::string, std::string>& cached);
+
+// What devices are told besides the rules, and no new instance changes: `options` with what `cached` names.
+// Errc::kDisagreement when a value can't be read.
+Result<ServerOptions> AdoptCipher(ServerOptions options, const std::map<std::string, std::string>& cached);
+
+using HyperParameters = std::map<std::string, std::string>;
+
+// Errc::kDisagreement when the file and the running instance can't go together: enable_ssl and pki_verify.
+Result<void> CompareHyperParameters(const HyperParameters& file, const HyperParameters& cached);
+// `<name>: file says <x>, the running instance has <y>`, one for each other value that differs.
+std::vector<std::string> AdoptedValues(const HyperParameters& file, const HyperParameters& cached);
 
 }  // namespace msfl::job

@@ -65,7 +65,9 @@ async def test_another_model_under_the_same_name_is_refused(start_server):
     with np.load(model) as arrays:
         other = {**arrays, "bias": np.zeros(2, np.float32)}
     np.savez(model, **other)
-    with pytest.raises(AssertionError, match=r"declared in the distributed cache.*choose another fl_name"):
+    with pytest.raises(
+        AssertionError, match=r"(?s)declared in the distributed cache.*choose another fl_name"
+    ):
         server.start()
 
 

@@ -27,7 +27,37 @@ TEST_F(DecisionTest, StaysWhileUpdatesAreMissing) {
 
 TEST_F(DecisionTest, AggregatesOnceEveryUpdateIsCounted) {
   seen.counted = 2;
-  EXPECT_EQ(Decide(mine, seen).move, Move::kAggregate);
+  const Decision decision = Decide(mine, seen);
+  EXPECT_EQ(decision.move, Move::kAggregate);
+  EXPECT_EQ(decision.updates, 2U);
+  EXPECT_EQ(decision.reason, kAggregatedReason);
+}
+
+TEST_F(DecisionTest, ATargetTakesThePlaceOfTheThreshold) {
+  mine.update_threshold = 5;
+  seen.timed_out = "Round updateModel";
+  // Every combination of a small cluster: the decision depends on the target alone once there is one.
+  for (std::uint64_t target = 1; target <= 5; ++target) {
+    for (std::uint64_t counted = 0; counted <= target; ++counted) {
+      for (std::uint64_t leased = 0; counted + leased <= 5; ++leased) {
+        seen.target = target;
+        seen.counted = counted;
+        seen.leased = leased;
+        const Decision decision = Decide(mine, seen);
+        ASSERT_EQ(decision.move, counted == target ? Move::kAggregate : Move::kStay);
+        if (counted < target) continue;
+        EXPECT_EQ(decision.updates, target);
+        EXPECT_EQ(decision.reason,
+                  target == 5
+                      ? kAggregatedReason
+                      : "Round updateModel timeout! " + std::to_string(target) +
+                            " of 5 updates have come and are aggregated. This iteration is valid. Proceed to "
+                            "next iteration.");
+      }
+    }
+  }
+  seen.contributor_lost = true;
+  EXPECT_EQ(Decide(mine, seen).move, Move::kFail);
 }
 
 TEST_F(DecisionTest, LeasedUpdatesAreNotCounted) {

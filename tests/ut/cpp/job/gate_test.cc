@@ -34,6 +34,11 @@ class GateTest : public testing::Test {
     return asio::co_spawn(loops.loop(loop), gate.Enter(patience, stale), asio::use_future);
   }
 
+  std::future<Gate::View> AwaitEnd(std::size_t loop, const Iteration* running, milliseconds patience) {
+    return asio::co_spawn(loops.loop(loop), gate.AwaitEnd(running, SteadyClock::now() + patience),
+                          asio::use_future);
+  }
+
   net::EventLoops loops;
   std::shared_ptr<BufferPool> pool;
   Gate gate;
@@ -79,6 +84,48 @@ TEST_F(GateTest, StoppingLetsEverybodyOutAndIsFinal) {
   gate.Shut();
   gate.Open(Service::kServing, MakeIteration(1));
   EXPECT_EQ(Enter(1, kLong).get().service, Service::kStopping);
+}
+
+TEST_F(GateTest, TheEndOfAnIterationIsSeenWhenTheGateIsOpenAgain) {
+  const auto first = MakeIteration(1);
+  gate.Open(Service::kServing, first);
+  auto waiting = AwaitEnd(0, first.get(), kLong), impatient = AwaitEnd(1, first.get(), kShort);
+  gate.Shut();
+  EXPECT_EQ(impatient.get().iteration, first);
+  gate.Open(Service::kSafemode, first);  // the cache is away for a while
+  std::this_thread::sleep_for(kShort);
+  EXPECT_EQ(waiting.wait_for(milliseconds(0)), std::future_status::timeout);
+  gate.Shut();
+  gate.Open(Service::kServing, MakeIteration(2));
+  const Gate::View view = waiting.get();
+  EXPECT_EQ(view.iteration->number(), 2U);
+  EXPECT_FALSE(view.switching);
+}
+
+TEST_F(GateTest, ItIsNotWaitedForWhenNothingIsServed) {
+  const auto first = MakeIteration(1);
+  gate.Open(Service::kServing, first);
+  auto waiting = AwaitEnd(0, first.get(), kLong);
+  gate.Open(Service::kDisabled, first);
+  EXPECT_EQ(waiting.get().service, Service::kDisabled);
+  gate.Open(Service::kServing, first);
+  waiting = AwaitEnd(1, first.get(), kLong);
+  gate.Close(Service::kStopping);
+  EXPECT_EQ(waiting.get().service, Service::kStopping);
+}
+
+TEST_F(GateTest, SwitchesAreCounted) {
+  const auto first = MakeIteration(1);
+  gate.Open(Service::kServing, first);
+  gate.Shut();
+  gate.Open(Service::kServing, first);  // back after a fault: no switch
+  EXPECT_EQ(gate.switches().count, 0U);
+  gate.Shut();
+  std::this_thread::sleep_for(milliseconds(2));
+  gate.Shut();
+  gate.Open(Service::kServing, MakeIteration(2));
+  EXPECT_EQ(gate.switches().count, 1U);
+  EXPECT_GE(gate.switches().time, milliseconds(2));
 }
 
 TEST_F(GateTest, OpenAndShutInQuickTurnLoseNobody) {

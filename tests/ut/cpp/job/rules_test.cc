@@ -44,6 +44,66 @@ TEST(MakeRulesTest, AdoptsEveryNumberTheCacheNames) {
   EXPECT_EQ(rules->plan.batch_size, 8);
 }
 
+TEST(MakeRulesTest, TheMinimumIsNeverMoreThanWhatCompletesAnIteration) {
+  ServerOptions options;
+  options.round.start_fl_job_threshold = 4;
+  options.round.update_model_ratio = 0.5;
+  for (const auto& [minimum, effective] :
+       {std::pair<std::uint64_t, std::uint64_t>{0, 0}, {1, 1}, {2, 2}, {9, 2}}) {
+    options.round.minimum = minimum;
+    EXPECT_EQ(MakeRules(options, {})->thresholds.minimum, effective);
+  }
+  EXPECT_EQ(MakeRules(options, {{"round_minimum", "0"}})->thresholds.minimum, 0U);
+  EXPECT_EQ(MakeRules(options, {{"round_minimum", "1"}})->thresholds.minimum, 1U);
+}
+
+TEST(AdoptCipherTest, DevicesAreToldWhatTheRunningInstanceHas) {
+  ServerOptions options;
+  options.dp_eps = 1;
+  options.upload_sparse_rate = 0.5F;
+  const Result<ServerOptions> adopted = AdoptCipher(
+      options, {{"encrypt_type", "DP_ENCRYPT"}, {"dp_eps", "2.5"}, {"sign_dim_out", "7"}, {"other", "x"}});
+  ASSERT_TRUE(adopted);
+  EXPECT_EQ(adopted->encrypt_type, "DP_ENCRYPT");
+  EXPECT_EQ(adopted->dp_eps, 2.5F);
+  EXPECT_EQ(adopted->sign_dim_out, 7);
+  EXPECT_EQ(adopted->upload_sparse_rate, 0.5F);
+  EXPECT_FALSE(AdoptCipher(options, {{"dp_eps", "much"}}));
+}
+
+TEST(CompareHyperParametersTest, TlsAndDeviceCertificatesMustBeEqual) {
+  for (const char* name : {"enable_ssl", "pki_verify"}) {
+    const HyperParameters file{{name, "true"}, {"fl_iteration_num", "1"}};
+    EXPECT_TRUE(CompareHyperParameters(file, file));
+    EXPECT_TRUE(CompareHyperParameters(file, {}));
+    const Result<void> compared = CompareHyperParameters(file, {{name, "false"}, {"fl_iteration_num", "2"}});
+    ASSERT_FALSE(compared);
+    EXPECT_EQ(compared.error().code, Errc::kDisagreement);
+    EXPECT_EQ(compared.error().text.find(std::string("Context '") + name +
+                                         "' true of local != that false declared in distributed cache."),
+              0U);
+    EXPECT_NE(compared.error().text.find("`msfl reset`"), std::string::npos);
+  }
+}
+
+TEST(AdoptedValuesTest, EachThatDiffersIsNamed) {
+  const HyperParameters file{{"client_learning_rate", "0.01"}, {"dp_eps", "50.0"},
+                             {"encrypt_type", "NOT_ENCRYPT"},  {"fl_iteration_num", "16777217"},
+                             {"round_minimum", "1"},           {"start_fl_job_threshold", "2"}};
+  EXPECT_TRUE(AdoptedValues(file, file).empty());
+  EXPECT_TRUE(AdoptedValues(file, {}).empty());
+  const HyperParameters cached{{"client_learning_rate", "0.029999999329447746"},
+                               {"dp_eps", "50"},
+                               {"encrypt_type", "DP_ENCRYPT"},
+                               {"fl_iteration_num", "16777216"},
+                               {"start_fl_job_threshold", "2"}};
+  EXPECT_EQ(AdoptedValues(file, cached),
+            (std::vector<std::string>{
+                "client_learning_rate: file says 0.01, the running instance has 0.029999999329447746",
+                "encrypt_type: file says NOT_ENCRYPT, the running instance has DP_ENCRYPT",
+                "fl_iteration_num: file says 16777217, the running instance has 16777216"}));
+}
+
 TEST(MakeRulesTest, RefusesACachedValueThatIsNoNumber) {
   for (const char* text : {"", "12x", "-3", "many"}) {
     const Result<Rules> rules = MakeRules(ServerOptions{}, {{"start_fl_job_threshold", text}});
