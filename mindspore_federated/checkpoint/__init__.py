@@ -8,7 +8,7 @@ from mindspore_federated.checkpoint.ckpt_writer import write_checkpoint
 from mindspore_federated.checkpoint.errors import CheckpointError
 from mindspore_federated.checkpoint.mindir import read_mindir
 from mindspore_federated.checkpoint.model_file import FORMATS, encode, read_model, write_model
-from mindspore_federated.checkpoint.recovery import RecoveryFile, RecoveryStore
+from mindspore_federated.checkpoint.recovery import RecoveryFile, RecoveryStore, tell_left_out
 
 __all__ = [
     "FORMATS",
@@ -23,6 +23,7 @@ __all__ = [
     "read_mindir",
     "read_model",
     "scan_checkpoint",
+    "tell_left_out",
     "write_checkpoint",
     "write_model",
 ]

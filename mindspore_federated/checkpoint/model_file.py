@@ -117,9 +117,9 @@ def _check_file(path: str, limits: Limits) -> None:
         status = os.stat(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise CheckpointError(f"The file {path} cannot be opened: {reason}.") from error
+        raise CheckpointError(f"The checkpoint file {path} cannot be opened: {reason}.") from error
     if not stat.S_ISREG(status.st_mode):
-        raise CheckpointError(f"{path} is no regular file.")
+        raise CheckpointError(f"The checkpoint file {path} is no regular file.")
     if status.st_size > limits.file_bytes:
         raise CheckpointError(f"The file {path} has {status.st_size} bytes; allowed are {limits.file_bytes}.")
 

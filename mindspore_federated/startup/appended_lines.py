@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from collections import deque
 
 from mindspore_federated import log
@@ -13,46 +15,57 @@ _MOST_PENDING = 10_000
 class AppendedLines:
     """Appends lines to a file. What cannot be written is kept and tried again with the next line.
 
-    Several processes may append to one file: a line goes out in one call where the system allows it.
-    Relative paths are those of the working directory at the time of the call. Missing folders are made.
+    Several processes may append to one file: a line goes out in one call, or is taken back where the disk had
+    room for a part of it only. Relative paths are those of the working directory at the time of the call.
+    Missing folders are made.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._pending: deque[bytes] = deque()
+        self._failed = False
 
     def create(self) -> None:
         """Makes folder and file. Raises OSError."""
         os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
-        with open(self.path, "ab"):
-            pass
+        os.close(self._open())
 
     def add(self, line: str) -> None:
         """Queues a line, without its newline; `flush` writes it."""
         if len(self._pending) >= _MOST_PENDING:
-            log.error("A line for %s is lost: %d wait already", self.path, len(self._pending))
+            log.error("A line for %s is lost: %d wait already. It was: %s", self.path, _MOST_PENDING, line)
             return
         self._pending.append(f"{line}\n".encode())
 
-    def flush(self) -> bool:
-        """Writes what is queued; False if something is left. Failures are logged."""
+    def flush(self, quiet: bool = False) -> bool:
+        """Writes what is queued; False if something is left. Failures are logged unless `quiet`."""
         if not self._pending:
             return True
         try:
             os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = self._open()
             try:
                 self._write(descriptor)
             finally:
                 os.close(descriptor)
         except OSError as error:
-            log.error(
-                "Failed to write %s: %s; %d line(s) are kept and tried again after the next iteration",
-                self.path,
-                error.strerror or error,
-                len(self._pending),
-            )
+            self._failed = True
+            if not quiet:
+                log.error(
+                    "Failed to write %s: %s; %d line(s) are kept and tried again",
+                    self.path,
+                    error.strerror or error,
+                    len(self._pending),
+                )
+        if self._failed and not self._pending:
+            self._failed = False
+            log.progress("What could not be written to %s is there now", self.path)
         return not self._pending
+
+    def _open(self) -> int:
+        # A pipe without a reader is an error here, not a wait without end.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        return os.open(self.path, flags, 0o644)
 
     def _write(self, descriptor: int) -> None:
         while self._pending:
@@ -62,5 +75,16 @@ class AppendedLines:
             except OSError:
                 self._pending.appendleft(line)
                 raise
-            if written < len(line):  # a full disk; the rest must follow what is there already
-                self._pending.appendleft(line[written:])
+            if written < len(line):  # the disk is full; the next write says so
+                taken_back = _take_back(descriptor, written)
+                self._pending.appendleft(line if taken_back else line[written:])
+
+
+def _take_back(descriptor: int, written: int) -> bool:
+    """Removes the last `written` bytes if they still are the end of the file."""
+    with contextlib.suppress(OSError):
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode) and status.st_size == os.lseek(descriptor, 0, os.SEEK_CUR):
+            os.ftruncate(descriptor, status.st_size - written)
+            return True
+    return False

@@ -26,8 +26,9 @@ class FeatureItem:
         if not isinstance(data, np.ndarray):
             raise RuntimeError("The type of parameter 'data' is expected to be instance of numpy.ndarray")
         if data.dtype != np.float32:
+            cast = f"; '{feature_name}' may be passed as .astype(np.float32)" if _castable(data) else ""
             raise RuntimeError(
-                f"The value type of parameter 'data' is expected to be float32, but got {data.dtype}"
+                f"The value type of parameter 'data' is expected to be float32, but got {data.dtype}{cast}"
             )
         if data.size == 0:
             raise RuntimeError("The value size of parameter 'data' is expected to > 0")
@@ -55,6 +56,10 @@ class FeatureItem:
     @require_aggr.setter
     def require_aggr(self, require_aggr: bool) -> None:
         self._require_aggr = require_aggr
+
+
+def _castable(data: NDArray[Any]) -> bool:
+    return data.dtype.kind in "fiub"
 
 
 class FeatureMap:

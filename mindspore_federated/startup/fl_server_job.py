@@ -252,7 +252,14 @@ class FLServerJob:
         log.progress("Monitoring is served at http://%s/metrics", address)
 
     def _serve_devices(self, run: ServerRun, feature_map: object, hooks: Hooks, cache: CacheAccess) -> None:
-        store = RecoveryStore(self._checkpoint_dir, self._config.fl_name)
+        kept = self._config.checkpoint
+        store = RecoveryStore(
+            self._checkpoint_dir,
+            self._config.fl_name,
+            format=kept.format,
+            keep=kept.keep,
+            resume=kept.resume,
+        )
         features = start_model(feature_map, store)
         http = http_listen_address(self._http_server_address)
         tcp_ip = listen_ip(self._tcp_server_ip, "tcp_server_ip")
@@ -285,6 +292,7 @@ class FLServerJob:
         run.expect(options.advertise_host or http.host)
         traffic = TrafficRecord(self._config.summary.data_rate_dir)
         session = ServerSession(_core.Server(options), recorder, hooks, run, cache, traffic)
+        recorder.connect(cache.address)
         session.run(features, store.next_iteration())
 
 

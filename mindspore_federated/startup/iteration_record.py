@@ -2,76 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import math
 import time
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from mindspore_federated import log
 from mindspore_federated.checkpoint import CheckpointError, RecoveryStore
 from mindspore_federated.config import ServerConfig
 from mindspore_federated.startup.appended_lines import AppendedLines
 from mindspore_federated.startup.callback import CallbackContext
+from mindspore_federated.startup.evaluation import unsupervised_score
+from mindspore_federated.startup.job_rows import JobRows
+from mindspore_federated.startup.metrics_line import metrics_line, progress_line, time_text
+from mindspore_federated.startup.shared_history import SharedHistory
 
 if TYPE_CHECKING:
     from mindspore_federated import _core
     from mindspore_federated.startup.start_model import Features
 
-_ROUNDS = ("startFLJob", "updateModel", "getModel", "getResult")
-_VISIT_KEYS = (
-    *(f"{name}{what}ClientNum" for name in _ROUNDS for what in ("Total", "Accept", "Reject")),
-    *(f"participationTimeLevel{level}" for level in (1, 2, 3)),
-)
-_UINT64_MAX = 2**64 - 1
+_RETRY_SECONDS = 10.0
 
 
-def time_text(unix_ms: int) -> str:
-    """``YYYY-mm-dd HH:MM:SS.mmm``, local time."""
-    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(unix_ms // 1000))}.{unix_ms % 1000:03d}"
-
-
-def short_float(value: float) -> float | None:
-    """A float that prints as the shortest text of `value` in single precision; None if not finite."""
-    with np.errstate(over="ignore"):
-        narrow = np.float32(value)
-    return float(str(narrow)) if math.isfinite(narrow) else None
-
-
-def metrics_line(event: _core.Event, fl_name: str) -> str:
-    """One JSON object, keys sorted, as in MindSpore Federated 0.2."""
-    started = event.started_ms or event.ended_ms
-    elapsed = event.ended_ms - started
-    values = {
-        "instanceName": event.instance_name,
-        "startTime": time_text(started),
-        "endTime": time_text(event.ended_ms),
-        "flName": fl_name,
-        "instanceStatus": event.instance_status,
-        "flIterationNum": event.iterations,
-        "currentIteration": event.iteration,
-        "metricsAuc": short_float(event.accuracy),
-        "metricsLoss": short_float(event.loss),
-        "iterationExecutionTime": elapsed if elapsed >= 0 else _UINT64_MAX,
-        "clientVisitedInfo": {key: event.visits.get(key, 0) for key in _VISIT_KEYS},
-        "iterationResult": "success" if event.valid else "fail",
-        "unsupervisedEval": 0.0,
-    }
-    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def progress_line(event: _core.Event) -> str:
-    """What a person at the console wants to know of an iteration that has ended."""
-    updates = event.visits.get("updateModelAcceptClientNum", 0)
-    line = f"Iteration {event.iteration} of {event.iterations}: "
-    line += "success" if event.valid else f"fail ({event.reason})"
-    line += f", {updates} update{'' if updates == 1 else 's'}"
-    if event.valid:
-        line += f", loss {event.loss:.4g}"
-        # 0 is also what devices without data for evaluation report.
-        line += f", accuracy {event.accuracy:.4g}" if event.accuracy else ""
-    return line
+class _Unsaved(NamedTuple):
+    iteration: int
+    instance: str
+    features: Features
+    failed: bool  # or not due yet
 
 
 class IterationRecorder:
@@ -84,14 +39,21 @@ class IterationRecorder:
         self._metrics = AppendedLines(config.summary.metrics_file)
         self._events = AppendedLines(config.summary.failure_event_file)
         self._store = store
-        self._unsaved: tuple[int, Features] | None = None
+        self._every = config.checkpoint.every
+        self._saved_instance: str | None = None
+        self._unsaved: _Unsaved | None = None
+        self._evaluation = config.unsupervised
+        self._global_window_ms = config.round.global_iteration_time_window
+        self._rows: JobRows | None = None
+        self._history: SharedHistory | None = None
+        self._retried = time.monotonic()
         self.tcp_address = ""  # of this Server, for failure events
 
     def open(self) -> None:
-        """Makes the file of failure events.
+        """Makes the file of failure events and the folder of recovery files.
 
         Raises:
-            RuntimeError: it cannot be made.
+            RuntimeError: the former cannot be made.
         """
         try:
             self._events.create()
@@ -102,18 +64,32 @@ class IterationRecorder:
                 else "open event txt file"
             )
             raise RuntimeError(f"Failed to {what} {self._events.path}: {error.strerror}") from error
+        self._store.open()
+
+    def connect(self, cache_address: str) -> None:
+        """From now on lines of metrics also go to the job's history in the cache. Ended by `close`.
+
+        Raises:
+            ValueError: `cache_address` is none.
+        """
+        self._rows = JobRows(self._fl_name, cache_address, self._global_window_ms)
+        self._history = SharedHistory(self._rows)
+        self._history.open()
 
     def record(self, event: _core.Event) -> CallbackContext:
         """Writes the files of an iteration that ended; what hooks are told about it."""
-        self._metrics.add(metrics_line(event, self._fl_name))
+        line = metrics_line(event, self._fl_name, self._unsupervised(event.instance_name))
+        self._metrics.add(line)
         self._metrics.flush()
+        if self._history is not None:
+            self._history.add(event.instance_name, event.iteration, line)
         self._count_failure(event)
         log.progress("%s", progress_line(event))
         if event.iteration >= event.iterations:
             log.progress("The job is finished. Its model is served until this Server is ended")
         features = event.features()
         context = CallbackContext(
-            checkpoint_file=self._save(event.iteration, features),
+            checkpoint_file=self._keep(event, features),
             fl_name=self._fl_name,
             instance_name=event.instance_name,
             iteration_num=event.iteration,
@@ -124,12 +100,32 @@ class IterationRecorder:
             context.feature_map.add_feature(name, values, require_aggr)
         return context
 
+    def tend(self) -> None:
+        """Tries again what failed, now and then; call it often."""
+        if time.monotonic() < self._retried + _RETRY_SECONDS:
+            return
+        self._metrics.flush(quiet=True)
+        self._events.flush(quiet=True)
+        if self._unsaved is not None and self._unsaved.failed:
+            self._save(self._unsaved, quiet=True)
+        self._retried = time.monotonic()
+
     def close(self) -> None:
-        """Tries once more what failed."""
+        """Tries once more what failed, and writes the newest model if it has no file yet."""
         self._metrics.flush()
         self._events.flush()
         if self._unsaved is not None:
-            self._save(*self._unsaved)
+            self._save(self._unsaved)
+        if self._history is not None:
+            self._history.close()
+            self._history = None
+
+    def _unsupervised(self, instance: str) -> float:
+        if self._rows is None or self._evaluation.eval_type == "NOT_EVAL":
+            return 0.0
+        return unsupervised_score(
+            self._rows, instance, self._evaluation.eval_type, self._evaluation.cluster_client_num
+        )
 
     def _count_failure(self, event: _core.Event) -> None:
         self._failures = 0 if event.valid else self._failures + 1
@@ -141,15 +137,31 @@ class IterationRecorder:
             self._failures = 0
         self._events.flush()
 
-    def _save(self, iteration: int, features: Features) -> str:
-        """The path of the recovery file; "" on failure, when the model is kept until a newer one is there."""
+    def _keep(self, event: _core.Event, features: Features) -> str:
+        """The path of the recovery file; "" if there is none, when the model is kept until there is one."""
         if not features:
             return ""
+        unsaved = _Unsaved(event.iteration, event.instance_name, features, failed=False)
+        due = event.iteration % self._every == 0 or event.iteration >= event.iterations
+        # A new instance begins again at 1: without a file of its own, a restart would go on with the old one.
+        if due or self._saved_instance not in (None, event.instance_name):
+            return self._save(unsaved)
+        self._unsaved = unsaved
+        return ""
+
+    def _save(self, unsaved: _Unsaved, quiet: bool = False) -> str:
+        parameters = [(name, values) for name, values, _ in unsaved.features]
         try:
-            path = self._store.save(iteration, [(name, values) for name, values, _ in features])
+            path = self._store.save(unsaved.iteration, parameters, unsaved.instance)
         except (OSError, CheckpointError) as error:
-            self._unsaved = (iteration, features)
-            log.error("Failed to write the recovery checkpoint of iteration %d: %s", iteration, error)
+            self._unsaved = unsaved._replace(failed=True)
+            if not quiet:
+                log.error(
+                    "Failed to write the recovery checkpoint of iteration %d: %s", unsaved.iteration, error
+                )
             return ""
+        if unsaved.failed:
+            log.progress("The recovery checkpoint of iteration %d is written now", unsaved.iteration)
+        self._saved_instance = unsaved.instance
         self._unsaved = None
         return path

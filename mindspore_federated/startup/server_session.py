@@ -139,6 +139,7 @@ class ServerSession:
             # A hook may be holding the caller's thread.
             self._begin_exit_on_signal()
             self._cache.tend()
+            self._recorder.tend()
 
     def _handle(self, event: _core.Event) -> None:
         if event.kind == "log":

@@ -21,7 +21,7 @@ from mindspore_federated import (
     SSLConfig,
     log,
 )
-from mindspore_federated.checkpoint import RecoveryStore, write_checkpoint
+from mindspore_federated.checkpoint import RecoveryStore, write_checkpoint, write_model
 from mindspore_federated.startup.callback import Hooks
 from mindspore_federated.startup.start_model import start_model
 
@@ -262,7 +262,15 @@ def test_the_order_of_memory_never_changes_the_values() -> None:
     ("data", "text"),
     [
         ([1.0], "The type of parameter 'data' is expected to be instance of numpy.ndarray"),
-        (np.ones(1), "The value type of parameter 'data' is expected to be float32, but got float64"),
+        (
+            np.ones(1),
+            "The value type of parameter 'data' is expected to be float32, but got float64; 'a' may be "
+            "passed as .astype(np.float32)",
+        ),
+        (
+            np.array(["x"]),
+            "The value type of parameter 'data' is expected to be float32, but got <U1",
+        ),
         (np.ones(0, np.float32), "The value size of parameter 'data' is expected to > 0"),
     ],
 )
@@ -292,9 +300,10 @@ def test_start_models_from_paths(tmp_path: Path, lines: list[str]) -> None:
         "The value of parameter 'feature_map' is expected to be checkpoint file path, ends with '.ckpt', or "
     )
     text += "MindIR file path, ends with '.mindir', when the type of parameter 'feature_map' is str."
-    with pytest.raises(RuntimeError) as caught:
-        start_model("model.bin", store)
-    assert str(caught.value) == text
+    for bad in ("model.bin", Path("model.bin"), ""):
+        with pytest.raises(RuntimeError) as caught:
+            start_model(bad, store)
+        assert str(caught.value) == f"{text} '.safetensors' and '.npz' are read as well; got '{bad}'."
     with pytest.raises(RuntimeError, match=r"The checkpoint file none\.ckpt cannot be opened"):
         start_model("none.ckpt", store)
     with pytest.raises(RuntimeError, match=r"\.mindir"):
@@ -303,7 +312,44 @@ def test_start_models_from_paths(tmp_path: Path, lines: list[str]) -> None:
     write_checkpoint(path, [("w", np.ones((2, 2), np.float32)), ("step", 3), ("note", "x")])
     ((name, data, require_aggr),) = start_model(path, store)
     assert (name, data.shape, require_aggr) == ("w", (2, 2), True)
-    assert lines == ["Skip weight step, type is Int64", "Skip weight note, type is str"]
+    left_out = f"Only float32 is aggregated: left out of the model in {path}: step (Int64), note (str)"
+    assert lines == ["Skip weight step, type is Int64", "Skip weight note, type is str", left_out]
+
+
+@pytest.mark.parametrize("suffix", ["ckpt", "safetensors", "npz"])
+def test_start_models_of_every_format(suffix: str, tmp_path: Path, lines: list[str]) -> None:
+    path = tmp_path / f"model.{suffix}"
+    matrix = np.asfortranarray(np.arange(6, dtype=np.float32).reshape(2, 3))
+    write_model(str(path), [("w", matrix), ("half", np.ones(2, np.float16))])
+    for argument in (path, str(path)):
+        ((name, data, require_aggr),) = start_model(argument, RecoveryStore(str(tmp_path / "none"), "job"))
+        assert (name, require_aggr) == ("w", True)
+        np.testing.assert_array_equal(data, matrix)
+        assert data.flags.c_contiguous
+    assert sum("left out of the model" in line and "half (" in line for line in lines) == 2
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(RuntimeError, match=str(path)):
+        start_model(path, RecoveryStore(str(tmp_path / "none"), "job"))
+
+
+def test_a_job_that_never_resumes(tmp_path: Path, lines: list[str]) -> None:
+    store = RecoveryStore(str(tmp_path), "job", resume="never")
+    store.save(4, [("a", np.full(2, 7, np.float32))])
+    ((_, data, _),) = start_model({"a": np.zeros(2, np.float32)}, store)
+    assert data.tolist() == [0, 0]
+    with pytest.raises(RuntimeError) as caught:
+        start_model(None, store)
+    assert str(caught.value).startswith(TYPE_TEXT.replace("{}", "NoneType"))
+    assert str(caught.value).endswith(" It must be given, since checkpoint.resume is 'never'.")
+
+
+def test_a_job_that_must_resume(tmp_path: Path) -> None:
+    store = RecoveryStore(str(tmp_path), "job", resume="required")
+    with pytest.raises(RuntimeError, match=r"checkpoint\.resume is 'required', but .* there is none"):
+        start_model({"a": np.zeros(2, np.float32)}, store)
+    store.save(4, [("a", np.full(2, 7, np.float32))])
+    ((_, data, _),) = start_model(None, store)
+    assert data.tolist() == [7, 7]
 
 
 def test_a_recovery_checkpoint_takes_precedence(tmp_path: Path, lines: list[str]) -> None:

@@ -13,8 +13,8 @@ import pytest
 from mindspore_federated import log
 from mindspore_federated.checkpoint import RecoveryStore, read_checkpoint
 from mindspore_federated.config import ServerConfig, load_server_config
-from mindspore_federated.startup.iteration_record import (
-    IterationRecorder,
+from mindspore_federated.startup.iteration_record import IterationRecorder
+from mindspore_federated.startup.metrics_line import (
     metrics_line,
     progress_line,
     short_float,
@@ -168,6 +168,7 @@ def test_what_cannot_be_written_is_kept(config: ServerConfig, errors: list[str])
     record = recorder(config)
     record.open()
     Path("out/m.json").mkdir()
+    Path("ckpt").rmdir()
     Path("ckpt").write_text("")
     assert record.record(Ended(iteration=1)).checkpoint_file == ""  # type: ignore[arg-type]
     assert record.record(Ended(iteration=2)).checkpoint_file == ""  # type: ignore[arg-type]
