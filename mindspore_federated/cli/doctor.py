@@ -64,15 +64,14 @@ def examine(file: _MaybeText, addresses: list[str], checkpoint_dir: str) -> Iter
         yield problem("configuration", str(error), f"edit {file}; docs/yaml.md has every key")
         yield from examine_ports(addresses, "", ())
         return
-    embedded = config.distributed_cache.type == "embedded"
-    yield from examine_machine(embedded)
+    yield from examine_machine(needs_redis_server=config.distributed_cache.type == "embedded")
     yield ok("configuration", file)
     yield from examine_files(config, checkpoint_dir)
     yield examine_limits(config)
-    yield from _around(config, file, addresses, embedded)
+    yield from _around(config, file, addresses)
 
 
-def _around(config: ServerConfig, file: str, addresses: list[str], embedded: bool) -> Iterator[Finding]:
+def _around(config: ServerConfig, file: str, addresses: list[str]) -> Iterator[Finding]:
     ours: list[HostPort] = []
     try:
         cache = connect(config, file)
@@ -83,7 +82,7 @@ def _around(config: ServerConfig, file: str, addresses: list[str], embedded: boo
             yield ok("redis", "embedded; the job's first process starts it")
     else:
         with cache:
-            yield from examine_cache(cache, embedded)
+            yield from examine_cache(cache, config)
             ours = _http_addresses(cache)
     monitoring = [config.monitoring.address] if config.monitoring.address else []
     own = [address for address in monitoring if not address.endswith(":0")]

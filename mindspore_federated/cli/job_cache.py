@@ -150,6 +150,12 @@ class JobCache:
                 f"iteration {iteration!r}, state {state!r}",
             ) from None
 
+    def hyper_parameters(self, instance: str) -> dict[str, str]:
+        """What the instance's Servers go by, each value as text; empty if the row is gone."""
+        with self.errors():
+            row = self.redis.hgetall(f"{self.prefix}{instance}:hyper")
+        return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in row.items()}
+
     def nodes(self) -> list[Node]:
         """Servers before Workers, each by id."""
         found = []

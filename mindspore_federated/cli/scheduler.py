@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mindspore_federated.cli.failure import guarded
-from mindspore_federated.cli.foreground import run_in_foreground
+from mindspore_federated.cli.foreground import checked_arguments, run_in_foreground
 from mindspore_federated.cli.options import (
     SCHEDULER_ADDRESS,
     TOKEN_VARIABLE,
@@ -30,4 +30,6 @@ def scheduler(
         os.environ[TOKEN_VARIABLE] = read_token(token_file)
     from mindspore_federated.startup.fl_scheduler_job import FlSchedulerJob
 
-    run_in_foreground(FlSchedulerJob(job, address).run)
+    with checked_arguments():
+        started = FlSchedulerJob(job, address)
+    run_in_foreground(started.run)

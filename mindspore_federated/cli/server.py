@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 import typer
 
 from mindspore_federated.cli.failure import CommandError, ExitCode, guarded
-from mindspore_federated.cli.foreground import run_in_foreground
+from mindspore_federated.cli.foreground import checked_arguments, run_in_foreground
 from mindspore_federated.cli.options import SERVER_ADDRESS, JobFile
 
 _MaybeText = Optional[str]
@@ -56,12 +56,13 @@ def server(
             raise CommandError(ExitCode.USAGE, f"--model {model}: there is no such file")
     from mindspore_federated.startup.fl_server_job import FLServerJob
 
-    started = FLServerJob(
-        job,
-        address,
-        tcp_server_ip,
-        checkpoint_dir,
-        advertise_address=advertise_address,
-        monitoring_address=monitoring_address,
-    )
+    with checked_arguments():
+        started = FLServerJob(
+            job,
+            address,
+            tcp_server_ip,
+            checkpoint_dir,
+            advertise_address=advertise_address,
+            monitoring_address=monitoring_address,
+        )
     run_in_foreground(lambda: started.run(model))

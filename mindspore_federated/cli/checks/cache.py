@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from mindspore_federated.cli.checks.finding import Finding, ok, problem, warning
 from mindspore_federated.cli.failure import CommandError
 from mindspore_federated.cli.job_cache import STATES, JobCache
+from mindspore_federated.config import ServerConfig
+from mindspore_federated.config.core_options import hyper_parameters
 
 _OLDEST = (6, 2)
 _SKEW_SECONDS = 1.0
@@ -22,7 +24,8 @@ _STATE_REMEDIES = {
 }
 
 
-def examine_cache(cache: JobCache, embedded: bool) -> Iterator[Finding]:
+def examine_cache(cache: JobCache, config: ServerConfig) -> Iterator[Finding]:
+    embedded = config.distributed_cache.type == "embedded"
     try:
         before = time.time()
         with cache.errors():
@@ -31,18 +34,18 @@ def examine_cache(cache: JobCache, embedded: bool) -> Iterator[Finding]:
         with cache.errors():
             info = cache.redis.info()
     except CommandError as error:
-        yield _unreachable(cache, error)
+        yield unreachable(cache, error)
         return
-    yield _version(cache, info)
-    yield _memory(cache, info)
+    yield version(cache, info)
+    yield memory(cache, info)
     if not embedded:
-        yield _persistence(cache, info)
-        yield _access(cache)
-    yield _clock(seconds + micros / 1e6, before, after)
-    yield from _record(cache)
+        yield persistence(cache, info)
+        yield access(cache)
+    yield clock(seconds + micros / 1e6, before, after)
+    yield from record(cache, config)
 
 
-def _unreachable(cache: JobCache, error: CommandError) -> Finding:
+def unreachable(cache: JobCache, error: CommandError) -> Finding:
     words = error.text.lower()
     if any(word in words for word in ("auth", "password", "wrongpass", "noauth")):
         return problem(
@@ -57,7 +60,7 @@ def _unreachable(cache: JobCache, error: CommandError) -> Finding:
     return problem("redis", error.text, f"redis-server --port {cache.address.port or 0} --appendonly yes")
 
 
-def _version(cache: JobCache, info: dict[str, Any]) -> Finding:
+def version(cache: JobCache, info: dict[str, Any]) -> Finding:
     found = str(info.get("redis_version", "?"))
     numbers = tuple(int(part) for part in found.split(".")[:2] if part.isdigit())
     if len(numbers) == 2 and numbers < _OLDEST:
@@ -65,7 +68,7 @@ def _version(cache: JobCache, info: dict[str, Any]) -> Finding:
     return ok("redis", f"{found} at {cache.shown}")
 
 
-def _memory(cache: JobCache, info: dict[str, Any]) -> Finding:
+def memory(cache: JobCache, info: dict[str, Any]) -> Finding:
     limit, policy = int(info.get("maxmemory", 0)), str(info.get("maxmemory_policy", "noeviction"))
     used = int(info.get("used_memory", 0))
     if limit and policy != "noeviction":
@@ -81,7 +84,7 @@ def _memory(cache: JobCache, info: dict[str, Any]) -> Finding:
     return ok("redis memory", f"{used} bytes used, {f'limit {limit}' if limit else 'no limit'}")
 
 
-def _persistence(cache: JobCache, info: dict[str, Any]) -> Finding:
+def persistence(cache: JobCache, info: dict[str, Any]) -> Finding:
     if int(info.get("aof_enabled", 0)):
         return ok("redis persistence", "append-only file")
     try:
@@ -98,7 +101,7 @@ def _persistence(cache: JobCache, info: dict[str, Any]) -> Finding:
     )
 
 
-def _access(cache: JobCache) -> Finding:
+def access(cache: JobCache) -> Finding:
     where = cache.address
     if where.password:
         return ok("redis access", "with a password")
@@ -118,7 +121,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _clock(theirs: float, before: float, after: float) -> Finding:
+def clock(theirs: float, before: float, after: float) -> Finding:
     # The moment that Redis told lies somewhere between the two of ours.
     skew = max(before - theirs, theirs - after, 0.0)
     if skew > _SKEW_SECONDS:
@@ -131,15 +134,14 @@ def _clock(theirs: float, before: float, after: float) -> Finding:
     return ok("clock", f"within {after - before + skew:.3f} s of that of Redis")
 
 
-def _record(cache: JobCache) -> Iterator[Finding]:
+def record(cache: JobCache, config: ServerConfig) -> Iterator[Finding]:
     try:
         status, servers = cache.status(), len(cache.live_servers())
-        described = cache.redis.strlen(cache.prefix + "model")
+        held = cache.hyper_parameters(status.instance) if status else {}
+        with cache.errors():
+            described = cache.redis.strlen(cache.prefix + "model")
     except CommandError as error:
         yield problem("job", error.text, "msfl reset JOB.yaml")
-        return
-    except ResponseError as error:
-        yield problem("job", f"its rows are not what Servers write: {error}", "msfl reset JOB.yaml")
         return
     name = f"job {cache.fl_name}"
     if status is None:
@@ -150,6 +152,20 @@ def _record(cache: JobCache) -> Iterator[Finding]:
     model = "its model is agreed upon" if described else "no model yet"
     text = f"{state}, iteration {status.iteration}{of}, {servers} Servers alive, {model} ({status.instance})"
     yield ok(name, text) if state == "running" else warning(name, text, _STATE_REMEDIES[state])
+    yield parameters(held, hyper_parameters(config))
+
+
+def parameters(held: dict[str, str], written: dict[str, str]) -> Finding:
+    """The first Server publishes the file's, the others go by those; so a later edit has no effect."""
+    differ = [name for name in written if name in held and held[name] != written[name]]
+    if not differ:
+        return ok("hyper-parameters", "those of the file")
+    listed = ", ".join(f"{name} {held[name]} (file: {written[name]})" for name in differ)
+    return warning(
+        "hyper-parameters",
+        f"the job goes by those in the cache, which differ from the file: {listed}",
+        "msfl reset JOB.yaml, or a newInstance with the file's values",
+    )
 
 
 def _redis_cli(cache: JobCache) -> str:

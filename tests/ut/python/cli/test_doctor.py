@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from mindspore_federated.cli.checks.cache import clock, version
 from mindspore_federated.cli.checks.finding import Finding
 from mindspore_federated.cli.failure import ExitCode
+from mindspore_federated.cli.job_cache import JobCache
 
 from .conftest import CODE, NODE, PREFIX, free_port
 
@@ -84,6 +86,36 @@ def test_a_job_that_does_not_run(msfl, write_job, redis_server, write_record, st
     found = findings(msfl("doctor", write_job(redis_server.address), "--json"))["job job"]
     assert found["level"] == "warning"
     assert found["detail"].startswith(f"{word}, iteration 2 of 3, 0 Servers alive")
+
+
+def test_parameters_that_were_edited(msfl, write_job, redis_server):
+    server = msfl.server(write_job(redis_server.address), free_port())
+    assert findings(msfl("doctor", "job.yaml", "--json"))["hyper-parameters"]["level"] == "ok"
+    job = write_job(redis_server.address, {"client.client_learning_rate": 0.5, "fl_iteration_num": 4})
+    found = findings(msfl("doctor", job, "--json"))["hyper-parameters"]
+    assert found["level"] == "warning"
+    assert "client_learning_rate 0.001 (file: 0.5)" in found["detail"]
+    assert "fl_iteration_num 3 (file: 4)" in found["detail"]
+    assert server.poll() is None
+
+
+def test_rows_that_no_server_wrote(msfl, write_job, redis_server, write_record):
+    client = write_record(alive=False)
+    client.delete(PREFIX + "i_1:hyper")
+    client.rpush(PREFIX + "i_1:hyper", "x")
+    found = findings(msfl("doctor", write_job(redis_server.address), "--json"))["job"]
+    assert found["level"] == "problem"
+    assert found["remedy"] == "msfl reset JOB.yaml"
+
+
+def test_clocks_and_versions():
+    # Neither another clock nor another version can be had here; the findings are made from what Redis tells.
+    cache = JobCache("job", "127.0.0.1:1")
+    assert clock(100.0, 99.9, 100.1).level == "ok"
+    assert "is 5.0 s behind" in clock(95.0, 100.0, 100.1).detail
+    assert "is 4.9 s ahead" in clock(105.0, 100.0, 100.1).detail
+    for number, level in (("6.0.16", "problem"), ("6.2.0", "ok"), ("7.4.1", "ok"), ("10.0", "ok")):
+        assert version(cache, {"redis_version": number}).level == level
 
 
 def of_ports(msfl, job, *addresses):

@@ -39,6 +39,14 @@ def test_server_with_a_wrong_model(msfl, write_job, model):
     assert done.stderr.startswith(f"msfl: --model {model}: ")
 
 
+@pytest.mark.parametrize("option", ["--advertise-address", "--monitoring-address"])
+def test_server_with_a_wrong_argument(msfl, write_job, option):
+    done = msfl("server", write_job("127.0.0.1:1"), option, "not an address")
+    assert done.returncode == ExitCode.USAGE
+    assert "not an address" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_port_is_in_use(msfl, redis_server, write_job):
     port = free_port()
     msfl.server(write_job(redis_server.address), port)
