@@ -107,6 +107,24 @@ def test_finish_of_a_server_that_cannot_hear(msfl, redis_server, write_job):
     assert server.wait(30) == 0
 
 
+def test_ctrl_c_while_waiting(msfl, redis_server, write_job):
+    job = write_job(redis_server.address)
+    server = msfl.server(job, free_port())
+    server.send_signal(signal.SIGSTOP)
+    waiting = msfl.start("finish", job)
+    wait_until(lambda: redis_server.client().keys("*:status") and _state(redis_server) == "3", "finish")
+    waiting.send_signal(signal.SIGINT)
+    assert waiting.wait(30) == ExitCode.INTERRUPTED
+    assert "Traceback" not in msfl.log("finish")
+    server.send_signal(signal.SIGCONT)
+    assert server.wait(30) == 0
+
+
+def _state(redis_server):
+    client = redis_server.client()
+    return client.hget(client.keys("*:status")[0], "state")
+
+
 def test_finish_of_a_killed_server(msfl, redis_server, write_job, write_record):
     write_record(alive=False)
     done = msfl("finish", write_job(redis_server.address))
