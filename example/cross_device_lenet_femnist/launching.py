@@ -29,7 +29,7 @@ class Started:
     child: subprocess.Popen[bytes]
 
 
-def yaml_path(argument: str) -> str:
+def in_folder(argument: str) -> str:
     """A path in this folder, as the guides give it; else one seen from the current folder."""
     here = FOLDER / argument
     return str(here if here.exists() or not Path(argument).exists() else Path(argument).resolve())

@@ -20,6 +20,7 @@ def main() -> int:
     parser.add_argument("--tcp_server_ip", default="127.0.0.1")
     parser.add_argument("--checkpoint_dir", default="./fl_ckpt/")
     parser.add_argument("--scheduler_manage_address", default="127.0.0.1:11202")
+    parser.add_argument("--initial_model", default="", help=".ckpt to begin with; default: a fresh LeNet")
     given, _ = parser.parse_known_args()
     run: Callable[[], None]
     try:
@@ -29,7 +30,7 @@ def main() -> int:
             job = FLServerJob(
                 given.yaml_config, given.http_server_address, given.tcp_server_ip, given.checkpoint_dir
             )
-            run = partial(job.run, initial_model())
+            run = partial(job.run, given.initial_model or initial_model())
         else:
             return 0
     except RuntimeError as error:  # what is wrong with arguments and configuration

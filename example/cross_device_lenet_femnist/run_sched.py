@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from launching import report, start, yaml_path
+from launching import in_folder, report, start
 
 
 def main() -> int:
@@ -15,7 +15,7 @@ def main() -> int:
     given, _ = parser.parse_known_args()
     arguments = [
         "--ms_role=MS_SCHED",
-        f"--yaml_config={yaml_path(given.yaml_config)}",
+        f"--yaml_config={in_folder(given.yaml_config)}",
         f"--scheduler_manage_address={given.scheduler_manage_address}",
     ]
     what = f"The Scheduler on {given.scheduler_manage_address}"

@@ -7,7 +7,7 @@ import sys
 import time
 
 from cluster_processes import FOLDER
-from launching import Started, report, start, yaml_path
+from launching import Started, in_folder, report, start
 
 
 def main() -> int:
@@ -18,6 +18,9 @@ def main() -> int:
     parser.add_argument("--local_server_num", type=int, default=1, help="how many Servers")
     parser.add_argument(
         "--http_server_address", default="127.0.0.1:6666", help="ip:port for devices, of the first Server"
+    )
+    parser.add_argument(
+        "--initial_model", default="", help=".ckpt in this folder to begin with instead of a fresh LeNet"
     )
     given, _ = parser.parse_known_args()
     assert given.local_server_num > 0, "The local server number cannot <= 0."
@@ -31,11 +34,13 @@ def main() -> int:
         for port in range(int(first), int(first) + given.local_server_num):
             arguments = [
                 "--ms_role=MS_SERVER",
-                f"--yaml_config={yaml_path(given.yaml_config)}",
+                f"--yaml_config={in_folder(given.yaml_config)}",
                 f"--tcp_server_ip={given.tcp_server_ip}",
                 f"--checkpoint_dir={FOLDER / given.checkpoint_dir}",
                 f"--http_server_address={ip}:{port}",
             ]
+            if given.initial_model:
+                arguments.append(f"--initial_model={in_folder(given.initial_model)}")
             if servers:
                 time.sleep(0.3)  # the first one makes the job, the others join it
             what = f"The Server on {ip}:{port}"
