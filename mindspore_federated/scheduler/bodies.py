@@ -47,6 +47,9 @@ class Bodies:
             raise UnreadableBodyError("Get http post message failed.") from error
 
     async def _read_json(self, request: web.BaseRequest) -> Any:
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # it is no part of the answer
         body = bytearray()
         if await _append(request, body, _SMALL_BYTES):
             return decode(bytes(body))

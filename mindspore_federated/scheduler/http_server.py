@@ -58,6 +58,12 @@ class Connection(web.RequestHandler):
     def request_ended(self) -> None:
         self._head = 0
 
+    def force_close(self) -> None:
+        transport = self.transport
+        super().force_close()
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()  # whoever does not read its answer would hold the connection for ever
+
     def connection_lost(self, exc: BaseException | None) -> None:
         self.request_began()
         super().connection_lost(exc)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
@@ -39,8 +39,8 @@ _Samples = dict[tuple[str, ...], float]
 
 class _View(NamedTuple):
     cache_up: bool = False
-    record: Optional[Record] = None  # noqa: UP045 - evaluated, on Python 3.9 too
-    line: Optional[Mapping[str, object]] = None  # noqa: UP045
+    record: Record | None = None
+    line: Mapping[str, object] | None = None
 
 
 class SchedulerMetrics(Collector):

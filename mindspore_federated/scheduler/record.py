@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
@@ -29,7 +29,7 @@ class Record(NamedTuple):
 
     instance: str
     status: dict[str, str]
-    hyper: Optional[dict[str, str]]  # noqa: UP045 - evaluated, on Python 3.9 too
+    hyper: dict[str, str] | None
     nodes: tuple[Node, ...] = ()  # servers first, each role by id
 
     @property

@@ -48,9 +48,11 @@ class ManagementService:
             route = self._routes.get(request.path)
             response = await self._answer(request, route)
             self._metrics.count(request.path if route else "other", response.status)
+            if not request.content.is_eof():
+                response.force_close()  # the rest of the body is read for a while, so that the answer arrives
             return response
         finally:
-            if isinstance(connection, Connection):
+            if isinstance(connection, Connection) and request.content.is_eof():
                 connection.request_ended()
 
     async def _answer(self, request: web.BaseRequest, route: Route | None) -> web.StreamResponse:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import os
 import stat
 from collections.abc import Mapping
 
 from mindspore_federated import log
+from mindspore_federated.config.address import is_loopback
 from mindspore_federated.scheduler.refusals import Refusal
 
 VARIABLE = "MSFL_MANAGEMENT_TOKEN"
@@ -58,7 +58,7 @@ def _read_file(path: str, source: str) -> str:
 
 def warn_if_open(token: str | None, host: str, port: int, what: str) -> None:
     """One warning when anybody on the network may command the job."""
-    if token is None and not _is_loopback(host):
+    if token is None and not is_loopback(host) and host.lower() != "localhost":
         log.warning(
             "Whoever reaches %s port %d may use %s: there is no token. Set %s to the path of a file with a "
             "token, or the environment variable %s to the token, or listen on 127.0.0.1.",
@@ -68,13 +68,6 @@ def warn_if_open(token: str | None, host: str, port: int, what: str) -> None:
             _KEY,
             VARIABLE,
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.rstrip(".").lower() == "localhost"
 
 
 def authorise(token: str | None, headers: Mapping[str, str]) -> None:

@@ -30,12 +30,14 @@ class FlSchedulerJob:
         self._ssl_config = ssl_config
         log.get_level()
         self._config = load_common_config(yaml_config)
+        self._signals: StopSignals | None = None
 
     def run(self) -> None:
-        """Serves until SIGTERM or SIGINT, handled if this is the main thread.
+        """Serves until SIGTERM or SIGINT (handled if this is the main thread), or `stop`.
 
         Raises:
-            RuntimeError: the address is wrong or in use, or the cache is not what the configuration says.
+            RuntimeError: the address is wrong or in use, the cache is not what the configuration says, or the
+                management token cannot be read.
         """
         try:
             address = parse_host_port(self._manage_address)
@@ -45,7 +47,8 @@ class FlSchedulerJob:
             raise RuntimeError(f"{text}: {error}") from error
         from mindspore_federated.scheduler import run_scheduler
 
-        with StopSignals() as signals, CacheAccess(self._config, self._yaml_config) as cache:
+        self._signals = StopSignals()
+        with self._signals as signals, CacheAccess(self._config, self._yaml_config) as cache:
 
             def should_stop() -> bool:
                 cache.tend()
@@ -65,4 +68,9 @@ class FlSchedulerJob:
                 if not signals.requested:
                     log.error("%s", error)
                     raise
-            log.progress("Receive signal message %d and begin exit", signals.number)
+            log.progress("%s", signals.why)
+
+    def stop(self) -> None:
+        """Asks `run` to return in order, from any thread; returns at once. Without effect before `run`."""
+        if self._signals is not None:
+            self._signals.request()

@@ -285,5 +285,6 @@ def job(redis_server: RedisServer) -> Iterator[Job]:
 
 
 @pytest.fixture(autouse=True)
-def _no_token_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MSFL_MANAGEMENT_TOKEN", raising=False)
+    monkeypatch.setattr("mindspore_federated.scheduler.run._STOP_POLL_SECONDS", 0.005)

@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import socket
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -228,8 +229,9 @@ def test_body_that_does_not_come(job, scheduler, monkeypatch):
 async def test_body_that_stops(monkeypatch):
     import asyncio
 
-    class Request:
+    class Request:  # what is read of one
         content_length = 2
+        headers = types.MappingProxyType({})
 
         class content:
             at_eof = staticmethod(lambda: False)
@@ -241,6 +243,15 @@ async def test_body_that_stops(monkeypatch):
     with pytest.raises(bodies.UnreadableBodyError, match=r"^Get http post message failed\.$") as caught:
         await bodies.Bodies(0.01).read_json(Request())
     assert caught.value.status == 408
+
+
+def test_whoever_waits_to_be_asked_for_the_body(job, scheduler):
+    with socket.create_connection(("127.0.0.1", scheduler.port), timeout=30) as link:
+        head = b"POST /newInstance HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
+        link.sendall(head)
+        assert link.recv(25, socket.MSG_WAITALL) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        link.sendall(b"{}")
+        assert link.recv(16, socket.MSG_WAITALL) == b"HTTP/1.1 200 OK\r"
 
 
 def test_chunks_that_are_none(job, scheduler):

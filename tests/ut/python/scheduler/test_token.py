@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
+import urllib.error
+import urllib.request
 
 import pytest
 
+from mindspore_federated import FlSchedulerJob
 from mindspore_federated.scheduler import run_scheduler, tokens
 from mindspore_federated.scheduler.routes import ROUTES
 
@@ -78,9 +83,10 @@ def test_what_only_looks_is_open(guarded, path):
     assert ask(guarded, path).status == 200
 
 
-def test_refused_before_the_body_is_read(guarded):
-    reply = guarded.request("/newInstance", "POST", b"not json")
-    assert reply.status == 401
+@pytest.mark.parametrize("size", [1, 20 << 20])
+def test_refused_without_a_look_at_the_body(guarded, size):
+    assert guarded.request("/newInstance", "POST", b"x" * size).status == 401
+    assert guarded.request("/stop", "POST", b"x" * size).status == 401
 
 
 def test_the_environment_takes_precedence(redis_server, job, start_scheduler, token_file, monkeypatch):
@@ -170,6 +176,40 @@ def test_one_warning_that_names_what_is_open(redis_server, free_port, capsys, mo
     monkeypatch.setenv("MSFL_MANAGEMENT_TOKEN", "t")
     start()
     assert "WARNING" not in capsys.readouterr().err
+
+
+def test_the_key_of_the_configuration(redis_server, job, token_file, tmp_path, free_port):
+    (tmp_path / "job.yaml").write_text(
+        f"""
+fl_name: lenet
+fl_iteration_num: 25
+server_mode: FEDERATED_LEARNING
+enable_ssl: false
+distributed_cache: {{type: redis, address: '{redis_server.address}'}}
+management: {{token_file: '{token_file}'}}
+"""
+    )
+    scheduler = FlSchedulerJob(str(tmp_path / "job.yaml"), f"127.0.0.1:{free_port}")
+    thread = threading.Thread(target=scheduler.run)
+    thread.start()
+    try:
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", free_port)).close()
+                break
+            except OSError:
+                assert thread.is_alive()
+        request = urllib.request.Request(f"http://127.0.0.1:{free_port}/disableFLS", method="POST")
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request)
+        assert caught.value.code == 401
+        caught.value.close()
+        request.add_header("Authorization", "Bearer s3cret~")
+        urllib.request.urlopen(request).close()
+        assert job.state == ("1", "4")
+    finally:
+        scheduler.stop()
+        thread.join()
 
 
 def test_the_token_is_not_logged(guarded, capsys):
