@@ -64,16 +64,16 @@ _PLAIN = (
     ),
     (Metric("msfl_requests_total", "counter", "HTTP requests of any kind."), "requests"),
     (
-        Metric("msfl_received_bytes_total", "counter", "Bytes read from HTTP connections."),
+        Metric("msfl_received_bytes_total", "counter", "Bodies of HTTP requests of any kind."),
         "bytes_received",
     ),
-    (Metric("msfl_sent_bytes_total", "counter", "Bytes written to HTTP connections."), "bytes_sent"),
+    (Metric("msfl_sent_bytes_total", "counter", "Bodies of HTTP answers of any kind."), "bytes_sent"),
     (
-        Metric("msfl_round_received_bytes_total", "counter", "Payload of the requests of rounds."),
+        Metric("msfl_round_received_bytes_total", "counter", "Bodies of the requests of rounds."),
         "round_bytes_received",
     ),
     (
-        Metric("msfl_round_sent_bytes_total", "counter", "Payload of the answers of rounds."),
+        Metric("msfl_round_sent_bytes_total", "counter", "Bodies of the answers of rounds."),
         "round_bytes_sent",
     ),
     (

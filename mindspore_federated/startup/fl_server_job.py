@@ -284,8 +284,7 @@ class FLServerJob:
             raise RuntimeError(
                 f"The compiled core of mindspore_federated cannot be loaded: {error}"
             ) from error
-        if hasattr(_core, "set_log_level"):  # TODO(core)
-            _core.set_log_level(int(log.get_level()))
+        _core.set_log_level(int(log.get_level()))
         options = server_options(self._config, http, tcp_ip, cache.address)
         options.cache_patience_ms = _CACHE_PATIENCE_MS
         options.advertise_host = advertised_host(self._advertise_address, http.host, tcp_ip, cache)

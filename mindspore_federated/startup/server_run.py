@@ -65,7 +65,7 @@ class ServerRun:
         if self._stopping or self.signals.requested:
             return "stopping"
         server = self._server  # asked only once it has started: before, there is nothing to ask
-        return "starting" if server is None else str(getattr(server, "service", "serving"))  # TODO(core)
+        return "starting" if server is None else server.service
 
     @property
     def stats(self) -> Mapping[str, int]:
