@@ -26,6 +26,19 @@ def examine_files(config: ServerConfig, checkpoint_dir: str) -> Iterator[Finding
         yield _folder("data rate folder", config.summary.data_rate_dir)
 
 
+def examine_token(config: ServerConfig) -> Iterator[Finding]:
+    """Nothing without a token: the Scheduler itself warns when that lets others command the job."""
+    from mindspore_federated.scheduler.tokens import read_token
+
+    name = "management token"
+    try:
+        if read_token(config.management.token_file) is not None:
+            yield ok(name, config.management.token_file or "from the environment")
+    except RuntimeError as error:
+        path = config.management.token_file
+        yield problem(name, str(error), f"(umask 077; openssl rand -hex 32 > {path})")
+
+
 def _file(name: str, path: str) -> Finding:
     if os.path.isdir(path):
         return problem(name, f"{path} is a folder", "name a file in it, in section summary")

@@ -166,6 +166,15 @@ def test_files(msfl, write_job, folder):
         assert found[name]["level"] == "problem", found[name]
 
 
+def test_management_token(msfl, write_job, folder):
+    job = write_job(None, {"management.token_file": "token"})
+    found = findings(msfl("doctor", job, "--json"))["management token"]
+    assert found["level"] == "problem"
+    subprocess.run(["/bin/sh", "-c", found["remedy"]], check=True, cwd=folder, timeout=60)
+    assert findings(msfl("doctor", job, "--json"))["management token"]["detail"] == "token"
+    assert (folder / "token").stat().st_mode & 0o077 == 0
+
+
 def test_open_files(msfl, write_job):
     job = write_job(None, {"client.connection_num": 10_000})
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); {CODE}"
