@@ -21,7 +21,6 @@ _NOT_YET = (
     _NotYet("server_mode", ("FEDERATED_LEARNING",)),
     _NotYet("enable_ssl", (False,)),
     _NotYet("aggregation.aggregation_type", ("FedAvg", "FedProx", "FedCM")),
-    _NotYet("unsupervised.eval_type", ("NOT_EVAL",)),
     _NotYet("encrypt.encrypt_train_type", ("NOT_ENCRYPT",)),
     _NotYet("encrypt.privacy_eval_type", ("NOT_ENCRYPT",)),
     _NotYet("compression.upload_compress_type", ("NO_COMPRESS",)),

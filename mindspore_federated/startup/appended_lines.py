@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections import deque
@@ -75,9 +76,12 @@ class AppendedLines:
             except OSError:
                 self._pending.appendleft(line)
                 raise
-            if written < len(line):  # the disk is full; the next write says so
-                taken_back = _take_back(descriptor, written)
-                self._pending.appendleft(line if taken_back else line[written:])
+            if written == len(line):
+                continue
+            if _take_back(descriptor, written):
+                self._pending.appendleft(line)
+                raise OSError(errno.ENOSPC, "there is no room for a whole line")
+            self._pending.appendleft(line[written:])  # the next write tells why
 
 
 def _take_back(descriptor: int, written: int) -> bool:

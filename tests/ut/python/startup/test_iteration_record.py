@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from redis import Redis
 
 from mindspore_federated import log
 from mindspore_federated.checkpoint import RecoveryStore, read_checkpoint
 from mindspore_federated.config import ServerConfig, load_server_config
+from mindspore_federated.startup import iteration_record
 from mindspore_federated.startup.iteration_record import IterationRecorder
 from mindspore_federated.startup.metrics_line import (
     metrics_line,
@@ -68,6 +72,17 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerConfig:
     return load_server_config("job.yaml")
 
 
+def changed(more: str) -> ServerConfig:
+    """The job's configuration with more lines of YAML."""
+    Path("job.yaml").write_text(FILE + more, encoding="utf-8")
+    return load_server_config("job.yaml")
+
+
+def saved() -> list[int]:
+    """Iterations that have a recovery file."""
+    return [file.iteration for file in RecoveryStore("ckpt", "Jöb").files()]
+
+
 @pytest.fixture
 def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
@@ -75,8 +90,8 @@ def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def recorder(config: ServerConfig) -> IterationRecorder:
-    made = IterationRecorder(config, RecoveryStore("ckpt", config.fl_name))
+def recorder(config: ServerConfig, keep: int = 3) -> IterationRecorder:
+    made = IterationRecorder(config, RecoveryStore("ckpt", config.fl_name, keep=keep))
     made.tcp_address = "127.0.0.1:5"
     return made
 
@@ -190,3 +205,101 @@ def test_no_model_no_checkpoint(config: ServerConfig, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Ended, "features", lambda _self: [])
     assert recorder(config).record(Ended()).checkpoint_file == ""  # type: ignore[arg-type]
     assert not Path("ckpt").exists()
+
+
+def test_iterations_from_one_file_to_the_next(config: ServerConfig) -> None:
+    record = recorder(changed("checkpoint: {every: 4}\n"), keep=9)
+    record.open()
+    files = [record.record(Ended(iteration=n)).checkpoint_file for n in range(1, 10)]  # type: ignore[arg-type]
+    assert saved() == [4, 8, 9]  # the job's last iteration always has one
+    assert [n for n, path in enumerate(files, 1) if path] == [4, 8, 9]
+    record.close()
+    assert saved() == [4, 8, 9]
+
+
+def test_the_last_iteration_of_a_process_has_a_file(config: ServerConfig) -> None:
+    record = recorder(changed("checkpoint: {every: 4}\n"))
+    for number in range(1, 7):
+        record.record(Ended(iteration=number))  # type: ignore[arg-type]
+    assert saved() == [4]
+    record.tend()
+    assert saved() == [4]
+    record.close()
+    assert saved() == [4, 6]
+
+
+def test_a_new_instance_has_a_file_at_once(config: ServerConfig) -> None:
+    record = recorder(changed("checkpoint: {every: 4}\n"))
+    for number in range(1, 7):
+        record.record(Ended(iteration=number))  # type: ignore[arg-type]
+    record.record(Ended(iteration=1, instance_name="i_y"))  # type: ignore[arg-type]
+    assert saved() == [1]
+    record.record(Ended(iteration=2, instance_name="i_y"))  # type: ignore[arg-type]
+    assert saved() == [1]
+
+
+def test_an_iteration_that_a_new_instance_dropped(config: ServerConfig) -> None:
+    record = recorder(config)
+    record.record(Ended(iteration=3, valid=False, reason="new instance"))  # type: ignore[arg-type]
+    (line,) = Path("out/m.json").read_text(encoding="utf-8").splitlines()
+    values = json.loads(line)
+    assert (values["instanceName"], values["currentIteration"]) == ("i_x", 3)
+    assert values["iterationResult"] == "fail"
+
+
+def test_what_failed_is_tried_again_before_the_next_iteration(
+    config: ServerConfig, errors: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = recorder(config)
+    record.open()
+    Path("out/m.json").mkdir()
+    Path("ckpt").rmdir()
+    Path("ckpt").write_text("")
+    record.record(Ended(iteration=1))  # type: ignore[arg-type]
+    assert len(errors) == 2
+    record.tend()
+    monkeypatch.setattr(iteration_record, "_RETRY_SECONDS", 0.0)
+    record.tend()
+    assert len(errors) == 2
+    Path("out/m.json").rmdir()
+    Path("ckpt").unlink()
+    monkeypatch.setattr(iteration_record, "_RETRY_SECONDS", 60.0)
+    record.tend()
+    assert not Path("ckpt").exists()
+    monkeypatch.setattr(iteration_record, "_RETRY_SECONDS", 0.0)
+    record.tend()
+    assert saved() == [1]
+    assert len(Path("out/m.json").read_text(encoding="utf-8").splitlines()) == 1
+    assert len(errors) == 2
+
+
+def test_the_history_and_the_metrics_file_have_the_same_lines(
+    config: ServerConfig, make_redis: Callable[..., Any]
+) -> None:
+    redis = make_redis()
+    record = recorder(changed("unsupervised: {eval_type: SILHOUETTE_SCORE, cluster_client_num: 3}\n"))
+    record.open()
+    record.connect(redis.address)
+    with Redis(port=redis.port) as client:
+        for vector in ([1, 2, 3], [2, 3, 4], [5, 4, 3]):
+            client.lpush("ms_fl:{Jöb}:i_x:evaluation", np.array(vector, "<f4").tobytes())
+        for number in (1, 2):
+            record.record(Ended(iteration=number))  # type: ignore[arg-type]
+        record.close()
+        history = client.zrange("ms_fl:{Jöb}:i_x:history", 0, -1)
+    assert b"".join(line + b"\n" for line in history) == Path("out/m.json").read_bytes()
+    assert json.loads(history[0])["unsupervisedEval"] == pytest.approx(0.363489, abs=1e-6)
+
+
+def test_files_are_written_whatever_becomes_of_the_cache(config: ServerConfig) -> None:
+    record = recorder(changed("unsupervised: {eval_type: SILHOUETTE_SCORE, cluster_client_num: 3}\n"))
+    record.open()
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        record.connect(f"127.0.0.1:{nobody.getsockname()[1]}")
+        for number in (1, 2):
+            record.record(Ended(iteration=number))  # type: ignore[arg-type]
+        record.close()
+    lines = Path("out/m.json").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["unsupervisedEval"] for line in lines] == [0, 0]
+    assert saved() == [1, 2]
