@@ -41,6 +41,13 @@ class ToolError(Exception):
     """There is no answer to print; the text says why."""
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """The token is for the Scheduler and nobody else."""
+
+    def redirect_request(self, *_arguments: Any, **_more: Any) -> None:
+        return None
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Does what the arguments say; None: those of the process. Returns the exit code."""
     options = _parser().parse_args(arguments)
@@ -103,7 +110,7 @@ def _ask(options: argparse.Namespace, name: str, body: bytes | None) -> Any:
     token = _token(options.token_file)
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({}), _NoRedirects()]
     if options.http_type == "https":
         handlers.append(urllib.request.HTTPSHandler(context=_tls(options.cacert)))
     try:

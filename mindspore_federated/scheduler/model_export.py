@@ -66,12 +66,9 @@ class ModelExport:
         """
         async with self._place():
             try:
-                model = await asyncio.wait_for(self._fetch(), _FETCH_SECONDS)
+                model = await asyncio.wait_for(self._fetch(iteration), _FETCH_SECONDS)
             except asyncio.TimeoutError as error:
                 raise Refusal(f"No Server gave its model within {_FETCH_SECONDS:.0f} s", 504) from error
-            if iteration is not None and model.iteration != iteration:
-                text = f"The Servers give model {model.iteration}; iteration={iteration} is not to be had"
-                raise Refusal(text, 404)
             try:
                 pieces = await asyncio.to_thread(encode, format, model.arrays.items())
             except CheckpointError as error:
@@ -89,9 +86,8 @@ class ModelExport:
                 await asyncio.wait_for(_send(response, request, pieces), _SEND_SECONDS)
             except Exception as error:
                 log.warning("/model: the download of model %d was cut: %r", model.iteration, error)
-                # Without an end, so that nobody takes the half for the whole.
                 if request.transport is not None:
-                    request.transport.close()
+                    request.transport.abort()  # so that nobody takes the half for the whole
             return response
 
     @asynccontextmanager
@@ -106,7 +102,7 @@ class ModelExport:
         finally:
             self._places.release()
 
-    async def _fetch(self) -> Model:
+    async def _fetch(self, iteration: int | None) -> Model:
         record = await self._record.read()
         servers = [node for node in record.nodes if node.role == "SERVER"]
         reachable = [node for node in servers if node.http_address]
@@ -118,14 +114,21 @@ class ModelExport:
                 503,
             )
         shapes = read_shapes(await self._record.description())
-        faults = []
+        faults, others = [], set()
         for node in reachable:
             try:
-                return await asyncio.to_thread(_shaped, await _download(node, shapes), shapes)
+                model = await asyncio.to_thread(_shaped, await _download(node, shapes), shapes)
             except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError, MalformedAnswer) as error:
                 reason = str(error) or type(error).__name__
                 log.warning("/model: %s at %s: %s", node.node_id, node.http_address, reason)
                 faults.append(f"{node.http_address}: {reason}")
+                continue
+            if iteration in (None, model.iteration):
+                return model
+            others.add(model.iteration)  # around a switch Servers may differ for a moment
+        if others:
+            given = ", ".join(map(str, sorted(others)))
+            raise Refusal(f"The Servers give model {given}; iteration={iteration} is not to be had", 404)
         raise Refusal(f"No live Server gave its model: {'; '.join(faults)}"[:2000], 502)
 
 

@@ -90,6 +90,14 @@ def test_another_iteration(start_server, scheduler):
     assert reply.fields["detail"] == "The Servers give model 5; iteration=4 is not to be had"
 
 
+def test_servers_that_differ_around_a_switch(start_server, scheduler):
+    start_server(answer(ARRAYS, 4), node_id="a")
+    start_server(answer(ARRAYS, 5), node_id="b")
+    assert scheduler.request("/model?iteration=5").headers["X-Iteration"] == "5"
+    detail = scheduler.request("/model?iteration=6").fields["detail"]
+    assert detail == "The Servers give model 4, 5; iteration=6 is not to be had"
+
+
 def test_a_large_model_and_many_who_want_it(tmp_path, job, start_server, scheduler):
     arrays = {"w": np.random.default_rng(0).random((2048, 1024), np.float32)}
     start_server(answer(arrays, 1))

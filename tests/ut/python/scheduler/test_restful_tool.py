@@ -100,7 +100,15 @@ def test_nobody_there(capsys, free_port):
     assert err.startswith(f"error. no answer from http://127.0.0.1:{free_port}/state: ")
 
 
-@pytest.mark.parametrize("sent", [b"no http\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", b""])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"no http\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
+        b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
 def test_somebody_else_there(capsys, sent):
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
