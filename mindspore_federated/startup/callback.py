@@ -15,7 +15,7 @@ class CallbackContext:
     feature_map: FeatureMap = field(
         default_factory=FeatureMap
     )  # the model that iteration_num produced; read-only
-    checkpoint_file: str = ""  # its recovery file; "" if it could not be written
+    checkpoint_file: str = ""  # its recovery file; "" if none was due, or it could not be written
     fl_name: str = ""
     instance_name: str = ""  # i_{time}, as in the metrics and the management plane
     iteration_num: int = 0
@@ -26,8 +26,9 @@ class CallbackContext:
 class Callback:
     """Subclass it and override what is of interest.
 
-    Hooks run on the thread that called `FLServerJob.run`, after the cluster has moved on: a slow one delays
-    nobody. What they raise is logged and never stops the job.
+    Hooks run on the thread that called `FLServerJob.run`, or on the one that `start` made, after the cluster
+    has moved on: a slow one delays nobody. What they raise is logged and never stops the job; a hook that
+    wants to end it calls `FLServerJob.stop`.
     """
 
     def after_started(self) -> None:
