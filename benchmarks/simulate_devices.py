@@ -13,7 +13,6 @@ from harness import median, report
 from mindspore_federated.simulation import Options, Summary, run
 
 DEVICES = 2000
-ITERATIONS = 3
 
 
 def measure(case: str, runs: int, options: Options) -> None:
@@ -44,12 +43,12 @@ def main() -> None:
     runs = 1 if arguments.quick else arguments.runs
     devices = DEVICES // 10 if arguments.quick else DEVICES
 
-    def options(**how: object) -> Options:
-        return Options(server=True, devices=devices, iterations=ITERATIONS, **how)  # type: ignore[arg-type]
+    def options(iterations: int = 3, **how: object) -> Options:
+        return Options(server=True, devices=devices, iterations=iterations, **how)  # type: ignore[arg-type]
 
     measure("load, 0.25 MB", runs, options(megabytes=0.25))
     measure("load, 1 MB", runs, options(megabytes=1.0))
-    measure("load, 10 MB", runs, options(megabytes=10.0))
+    measure("load, 10 MB", runs, options(iterations=1, megabytes=10.0))
     measure("load, 1 MB, 2 processes", runs, options(megabytes=1.0, processes=2))
     measure("trainers, digits", runs, options(trainer="digits"))
 
