@@ -139,7 +139,7 @@ framework_tests() (
   cd tests || exit 1
   exec ../build/frameworks/bin/python -m pytest -W error --junit-xml "$results/frameworks.xml" -p no:cacheprovider \
     ut/python/client/test_framework_trainers.py ut/python/checkpoint/test_mindspore.py \
-    ut/python/example/test_lenet_networks.py
+    ut/python/example/test_lenet_networks.py st/test_walkthroughs.py::test_devices_with_handwriting
 )
 
 stage set-up set_up

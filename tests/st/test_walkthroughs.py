@@ -257,6 +257,16 @@ def test_a_checkpoint_to_begin_with_and_to_send(shell: Shell, redis: Any, simula
         np.testing.assert_allclose(np.ravel(array), model[name].ravel(), atol=1e-6)
 
 
+def test_simulated_clients_outlive_the_job(shell: Shell, redis: Any, simulators: Any) -> None:
+    shell.set("default_yaml_config.yaml", distributed_cache__address=redis.address, fl_iteration_num=1)
+    address = f"127.0.0.1:{free_port()}"
+    shell.type("python", "run_server.py", f"--http_server_address={address}")
+    clients = simulators(4, address)
+    for number in range(4):
+        log = clients / f"simulator_{number}.log"
+        eventually(lambda log=log: log.read_text().count("Start fl job when safemode.\n") > 1, log.name)
+
+
 def test_a_launcher_tells_what_went_wrong(shell: Shell, redis: Any) -> None:
     said = shell.type("python", "run_server.py", "--yaml_config=nothing.yaml", fails=True)
     assert "has ended with exit code 1" in said

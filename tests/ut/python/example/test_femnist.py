@@ -37,6 +37,8 @@ def assert_same(found: WrittenImages, expected: WrittenImages) -> None:
 
 @pytest.mark.parametrize("kind", femnist.KINDS)
 def test_every_form_gives_back_what_it_was_given(tmp_path, kind):
+    if kind == "folders":
+        pytest.importorskip("PIL")
     target = tmp_path / ("data.npz" if kind == "npz" else "data")
     femnist.write(PEOPLE, target, kind)
     assert_same(femnist.read(target), PEOPLE)
@@ -74,6 +76,7 @@ def test_a_part_to_test_on_is_drawn_by_the_seed(tmp_path):
 
 
 def test_clients_are_read_in_the_order_of_their_numbers(tmp_path):
+    pytest.importorskip("PIL")
     clients = WrittenImages([Writer(f"dataset_{n}", images(1), images(1)) for n in range(11)], PEOPLE.others)
     femnist.write(clients, tmp_path / "clients")
     assert [writer.name for writer in femnist.read(tmp_path / "clients").writers][-2:] == [
@@ -168,6 +171,7 @@ def test_broken_archives(tmp_path, change, message):
 
 
 def test_what_is_no_source(tmp_path):
+    pytest.importorskip("PIL")
     (tmp_path / "noise.npz").write_bytes(b"noise")
     (tmp_path / "empty").mkdir()
     (tmp_path / "client" / "c" / "train" / "sixty").mkdir(parents=True)
@@ -190,6 +194,8 @@ def test_what_is_no_source(tmp_path):
 
 
 def test_the_command_converts(tmp_path, example):
+    pytest.importorskip("PIL")
+
     def convert(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(example / "convert_data.py"), *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
