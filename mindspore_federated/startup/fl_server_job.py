@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
+from typing import Union
 
 from mindspore_federated import log
-from mindspore_federated.checkpoint import RecoveryStore
 from mindspore_federated.config import HostPort, load_server_config, parse_host_port
-from mindspore_federated.config.core_options import server_options
 from mindspore_federated.startup.arguments import check_str
 from mindspore_federated.startup.cache_access import CacheAccess
 from mindspore_federated.startup.callback import Callback, Hooks, check_callback
-from mindspore_federated.startup.errors import AddressInUse
 from mindspore_federated.startup.feature_map import FeatureMap
-from mindspore_federated.startup.iteration_record import IterationRecorder
-from mindspore_federated.startup.server_addresses import (
-    advertised_host,
-    check_advertise_address,
-    http_listen_address,
-    listen_ip,
-)
+from mindspore_federated.startup.server_addresses import check_advertise_address
 from mindspore_federated.startup.server_run import ServerRun
-from mindspore_federated.startup.server_session import ServerSession
+from mindspore_federated.startup.server_start import ServerArguments, open_monitoring, serve_devices
 from mindspore_federated.startup.ssl_config import SSLConfig, check_ssl_config
-from mindspore_federated.startup.start_model import start_model
-from mindspore_federated.startup.traffic_record import TrafficRecord
 
-_CACHE_PATIENCE_MS = 10_000  # after a connection was accepted once
+Model = Union[Mapping[str, object], FeatureMap, str, "os.PathLike[str]"]
 
 
 class FLServerJob:
@@ -69,27 +60,31 @@ class FLServerJob:
         advertise_address: str | None = None,
         monitoring_address: str | None = None,
     ) -> None:
-        self._yaml_config = check_str("yaml_config", yaml_config)
-        self._http_server_address = check_str("http_server_address", http_server_address)
-        self._tcp_server_ip = check_str("tcp_server_ip", tcp_server_ip)
-        self._checkpoint_dir = check_str("checkpoint_dir", checkpoint_dir)
+        check_str("yaml_config", yaml_config)
+        check_str("http_server_address", http_server_address)
+        check_str("tcp_server_ip", tcp_server_ip)
+        check_str("checkpoint_dir", checkpoint_dir)
         check_ssl_config(ssl_config)
-        self._ssl_config = ssl_config
-        self._advertise_address: str | None = None
         if advertise_address is not None:
-            self._advertise_address = check_advertise_address(
-                check_str("advertise_address", advertise_address)
-            )
+            advertise_address = check_advertise_address(check_str("advertise_address", advertise_address))
         if monitoring_address is not None:
             check_str("monitoring_address", monitoring_address)
         log.get_level()  # a wrong GLOG_v is reported here rather than in the middle of a run
-        self._config = load_server_config(yaml_config)
-        if "/" in self._config.fl_name or "\0" in self._config.fl_name:
+        config = load_server_config(yaml_config)
+        if "/" in config.fl_name or "\0" in config.fl_name:
             raise RuntimeError(
-                f"fl_name {self._config.fl_name!r} must not contain '/', since it is part of the names of "
+                f"fl_name {config.fl_name!r} must not contain '/', since it is part of the names of "
                 f"recovery checkpoints, yaml config file: {yaml_config}"
             )
-        self._monitoring = _monitoring_address(monitoring_address, self._config.monitoring.address)
+        self._yaml_config = yaml_config
+        self._given = ServerArguments(
+            config=config,
+            http_server_address=http_server_address,
+            tcp_server_ip=tcp_server_ip,
+            checkpoint_dir=checkpoint_dir,
+            advertise_host=advertise_address,
+            monitoring=_monitoring_address(monitoring_address, config.monitoring.address),
+        )
         self._lock = threading.Lock()
         self._latest: ServerRun | None = None
 
@@ -119,7 +114,7 @@ class FLServerJob:
 
     def run(
         self,
-        feature_map: Mapping[str, object] | FeatureMap | str | None = None,
+        feature_map: Model | None = None,
         callback: Callback | None = None,
     ) -> None:
         """Serves until SIGTERM or SIGINT (handled if this is the main thread), `stop`, or the job's end.
@@ -128,9 +123,9 @@ class FLServerJob:
         ``checkpoint.resume`` says otherwise.
 
         Args:
-            feature_map: the first model: dict of float32 arrays by name, `FeatureMap`, path of a ``.ckpt`` or
-                ``.mindir`` file of which the float32 parameters are taken, or None if a recovery checkpoint
-                exists.
+            feature_map: the first model: dict of float32 arrays by name, `FeatureMap`, path of a ``.ckpt``,
+                ``.safetensors``, ``.npz`` or ``.mindir`` file of which the float32 parameters are taken, or
+                None if a recovery checkpoint exists.
             callback: hooks into the life of the Server, called on this thread.
 
         Raises:
@@ -142,7 +137,7 @@ class FLServerJob:
 
     def start(
         self,
-        feature_map: Mapping[str, object] | FeatureMap | str | None = None,
+        feature_map: Model | None = None,
         callback: Callback | None = None,
     ) -> FLServerJob:
         """As `run`, on a thread of its own; returns this job once the Server is registered and reachable.
@@ -216,10 +211,14 @@ class FLServerJob:
     def _serve(self, run: ServerRun, feature_map: object, hooks: Hooks) -> None:
         failure: BaseException | None = None
         try:
-            with run.signals, CacheAccess(self._config, self._yaml_config) as cache, ExitStack() as resources:
+            with (
+                run.signals,
+                CacheAccess(self._given.config, self._yaml_config) as cache,
+                ExitStack() as resources,
+            ):
                 try:
-                    self._open_monitoring(run, resources)
-                    self._serve_devices(run, feature_map, hooks, cache)
+                    open_monitoring(self._given, run, resources)
+                    serve_devices(self._given, run, feature_map, hooks, cache)
                 except (RuntimeError, OSError, ValueError) as error:
                     log.error("%s", error)
                     if isinstance(error, RuntimeError):
@@ -233,66 +232,6 @@ class FLServerJob:
             raise
         finally:
             run.end(failure)
-
-    def _open_monitoring(self, run: ServerRun, resources: ExitStack) -> None:
-        if self._monitoring is None:
-            return
-        from mindspore_federated.monitoring import MonitoringEndpoint, ServerCollector, new_registry
-
-        registry = new_registry()
-        registry.register(ServerCollector(run, self._config.fl_name))
-        endpoint = resources.enter_context(MonitoringEndpoint(registry, lambda: run.status, self._monitoring))
-        try:
-            address = endpoint.start()
-        except OSError as error:
-            raise AddressInUse(
-                f"Monitoring cannot be served at {self._monitoring}: {error.strerror or error}"
-            ) from error
-        run.monitoring_address = str(address)
-        log.progress("Monitoring is served at http://%s/metrics", address)
-
-    def _serve_devices(self, run: ServerRun, feature_map: object, hooks: Hooks, cache: CacheAccess) -> None:
-        kept = self._config.checkpoint
-        store = RecoveryStore(
-            self._checkpoint_dir,
-            self._config.fl_name,
-            format=kept.format,
-            keep=kept.keep,
-            resume=kept.resume,
-        )
-        features = start_model(feature_map, store)
-        http = http_listen_address(self._http_server_address)
-        tcp_ip = listen_ip(self._tcp_server_ip, "tcp_server_ip")
-        recorder = IterationRecorder(self._config, store)
-        recorder.open()
-
-        def should_stop() -> bool:
-            return run.signals.requested
-
-        try:
-            cache.open(should_stop)
-            cache.wait(should_stop)
-        except RuntimeError:
-            if not run.signals.requested:
-                raise
-        if run.signals.requested:
-            log.progress("%s", run.signals.why)
-            return
-        try:
-            from mindspore_federated import _core
-        except ImportError as error:
-            raise RuntimeError(
-                f"The compiled core of mindspore_federated cannot be loaded: {error}"
-            ) from error
-        _core.set_log_level(int(log.get_level()))
-        options = server_options(self._config, http, tcp_ip, cache.address)
-        options.cache_patience_ms = _CACHE_PATIENCE_MS
-        options.advertise_host = advertised_host(self._advertise_address, http.host, tcp_ip, cache)
-        run.expect(options.advertise_host or http.host)
-        traffic = TrafficRecord(self._config.summary.data_rate_dir)
-        session = ServerSession(_core.Server(options), recorder, hooks, run, cache, traffic)
-        recorder.connect(cache.address)
-        session.run(features, store.next_iteration())
 
 
 def _monitoring_address(argument: str | None, from_file: str) -> HostPort | None:

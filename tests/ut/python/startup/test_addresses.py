@@ -31,12 +31,12 @@ def has_ipv6() -> bool:
         return False
 
 
-def serves(job: FLServerJob) -> bool:
+def serves(job: FLServerJob, path: str = "/") -> bool:
     """Whether devices are answered at the address that the job tells."""
     link = http.client.HTTPConnection(job.http_address, timeout=60)
     try:
-        message = GetModel(job._config.fl_name, 1, 0)
-        link.request("POST", "/getModel", bytes(message.encode()))
+        message = GetModel(job._given.config.fl_name, 1, 0)
+        link.request("POST", f"{path}getModel", bytes(message.encode()))
         return link.getresponse().status == 200
     finally:
         link.close()
@@ -56,7 +56,7 @@ def test_forms_of_the_cache_address(jobs: Any, model: Any, redis: Any, form: str
     jobs.cache = form.format(redis.address, redis.socket)
     with jobs.server().start(model) as job:
         assert serves(job)
-        keys = redis.ask("KEYS", f"ms_fl:*{job._config.fl_name}*:nodes")
+        keys = redis.ask("KEYS", f"ms_fl:*{job._given.config.fl_name}*:nodes")
         assert keys
 
 
@@ -78,7 +78,7 @@ def test_user_password_and_database(
     with jobs.server().start(model) as job:
         assert serves(job)
         number = database.strip("/") or "0"
-        words = ("-a", "default-pass", "-n", number, "KEYS", f"ms_fl:*{job._config.fl_name}*")
+        words = ("-a", "default-pass", "-n", number, "KEYS", f"ms_fl:*{job._given.config.fl_name}*")
         assert locked_redis.ask(*words)
     logged = capsys.readouterr().err
     assert "default-pass" not in logged
@@ -216,7 +216,7 @@ def test_others_are_told_the_address_that_works(
 ) -> None:
     if "::" in listen and not has_ipv6():
         pytest.skip("this machine has no IPv6")
-    jobs_address = jobs.server()._http_server_address
+    jobs_address = jobs.server()._given.http_server_address
     port = jobs_address.rpartition(":")[2]
     tcp = listen if listen == "[::1]" else "0.0.0.0"
     server = jobs.server(f"{listen}:{port}", tcp_server_ip=tcp, advertise_address=advertise)
@@ -224,6 +224,15 @@ def test_others_are_told_the_address_that_works(
         assert job.http_address == f"{host}:{port}"
         assert serves(job)
         assert job.node_id.startswith(f"{host}:")
-        (row,) = redis.ask("HVALS", f"ms_fl:{{{job._config.fl_name}}}:nodes").splitlines()
+        (row,) = redis.ask("HVALS", f"ms_fl:{{{job._given.config.fl_name}}}:nodes").splitlines()
         assert row.split()[1].startswith(f"{host}:")
         assert row.split()[2] == f"http://{host}:{port}/"
+
+
+@pytest.mark.parametrize("prefix", ["/fl/", "fl", "/a/b"])
+def test_a_prefix_with_and_without_slashes(jobs: Any, model: Any, redis: Any, prefix: str) -> None:
+    with jobs.server(sections={"client": {"http_url_prefix": prefix}}).start(model) as job:
+        path = f"/{prefix.strip('/')}/"
+        assert serves(job, path)
+        (row,) = redis.ask("HVALS", f"ms_fl:{{{job._given.config.fl_name}}}:nodes").splitlines()
+        assert row.split()[2] == f"http://{job.http_address}{path}"

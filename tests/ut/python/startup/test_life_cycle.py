@@ -65,7 +65,7 @@ class Noted(Callback):
 
 def train(job: FLServerJob) -> None:
     """What a device sends in the job's only iteration."""
-    name = job._config.fl_name
+    name = job._given.config.fl_name
     link = http.client.HTTPConnection(job.http_address, timeout=DEADLINE)
     weights = {"w": np.ones((2, 3), np.float32)}
     for path, message in (
@@ -85,7 +85,7 @@ def test_start_stop_and_join(jobs: Any, model: Any) -> None:
     job.stop()
     assert job.start(model, callback) is job
     assert job.status == "serving"
-    assert job.http_address == job._http_server_address
+    assert job.http_address == job._given.http_server_address
     assert job.node_id.startswith("127.0.0.1:")
     assert not job.join(0.01)
     for again in (job.start, job.run):

@@ -56,7 +56,7 @@ def samples(address: str) -> dict[tuple[str, ...], float]:
 
 def one_iteration(job: FLServerJob) -> None:
     """Every round once, by a device."""
-    name = job._config.fl_name
+    name = job._given.config.fl_name
     link = http.client.HTTPConnection(job.http_address, timeout=DEADLINE)
     weights = {"w": np.ones((2, 3), np.float32)}
     for path, message in (
