@@ -1,24 +1,55 @@
 // JobStore: who is in the cluster.
 #include <algorithm>
+#include <charconv>
 #include <sstream>
 
 #include "cache/job_store_impl.h"
 
 namespace msfl::cache {
+namespace {
 
-Task<Result<Node>> JobStore::Register(std::string node_id, std::string tcp_address) {
+// In a node's row, where words must not be empty.
+constexpr std::string_view kUnknown = "-";
+
+std::string_view HttpWord(const std::string& http_address) {
+  return http_address.empty() ? kUnknown : std::string_view(http_address);
+}
+
+// `<role> <tcp address> <http address> <epoch>`; the http address was not always there.
+struct NodeRow {
+  explicit NodeRow(const std::string& text) {
+    std::istringstream row(text);
+    std::string word;
+    std::vector<std::string> words;
+    while (row >> word) words.push_back(std::move(word));
+    if (words.size() < 3) return;
+    role = words[0];
+    tcp_address = words[1];
+    if (words.size() > 3 && words[2] != kUnknown) http_address = words[2];
+    std::from_chars(words.back().data(), words.back().data() + words.back().size(), epoch);
+  }
+  std::string role, tcp_address, http_address;
+  std::uint64_t epoch = 0;
+};
+
+}  // namespace
+
+Task<Result<Node>> JobStore::Register(std::string node_id, std::string tcp_address,
+                                      std::string http_address) {
   const Impl::Context context = impl_->ContextOf(impl_->LastSeen());
   Digits digits;
   const std::string alive = impl_->keys.Alive(node_id);
   const std::array<std::string_view, 4> keys{impl_->keys.instance, impl_->keys.epoch, impl_->keys.nodes,
                                              alive};
-  const std::array<std::string_view, 4> arguments{
-      node_id, tcp_address, digits.Text(impl_->options.heartbeat_expiry.count()), context.rules->job_expiry};
+  const std::array<std::string_view, 5> arguments{node_id, tcp_address, HttpWord(http_address),
+                                                  digits.Text(impl_->options.heartbeat_expiry.count()),
+                                                  context.rules->job_expiry};
   const auto reply = co_await impl_->redis.Run(Scripts().register_node, keys, arguments);
   if (!reply) co_return reply.error();
   Node node;
   node.id = std::move(node_id);
   node.tcp_address = std::move(tcp_address);
+  node.http_address = std::move(http_address);
   node.epoch = static_cast<std::uint64_t>(reply->integer);
   co_return node;
 }
@@ -56,12 +87,13 @@ Task<Result<std::vector<JobStore::ListedServer>>> JobStore::ListServers() {
   if (!nodes) co_return nodes.error();
   std::vector<ListedServer> servers;
   for (std::size_t i = 0; i + 1 < nodes->array.size(); i += 2) {
-    std::istringstream row(nodes->array[i + 1].text);
-    std::string role;
+    NodeRow row(nodes->array[i + 1].text);
+    if (row.role != "SERVER") continue;
     ListedServer server;
     server.node.id = nodes->array[i].text;
-    row >> role >> server.node.tcp_address >> server.node.epoch;
-    if (role != "SERVER") continue;
+    server.node.tcp_address = std::move(row.tcp_address);
+    server.node.http_address = std::move(row.http_address);
+    server.node.epoch = row.epoch;
     std::vector<std::string> ask_expiry{"PTTL", impl_->keys.Alive(server.node.id)};
     const auto left = co_await impl_->redis.Command(std::move(ask_expiry));
     if (!left) co_return left.error();
@@ -87,9 +119,16 @@ Task<Result<Node>> JobStore::Heartbeat(Node node, IterationKey current) {
     std::vector<std::string_view> keys{impl_->keys.instance, rows.status,       rows.hyper, impl_->keys.model,
                                        impl_->keys.epoch,    impl_->keys.nodes, rows.round, rows.updates};
     keys.insert(keys.end(), alive.begin(), alive.end());
-    std::vector<std::string_view> arguments{
-        rows.iteration.instance, rows.number,         node.tcp_address, epoch, expiry, rules.job_expiry,
-        rules.update_threshold,  rules.update_window, node.id};
+    std::vector<std::string_view> arguments{rows.iteration.instance,
+                                            rows.number,
+                                            node.tcp_address,
+                                            HttpWord(node.http_address),
+                                            epoch,
+                                            expiry,
+                                            rules.job_expiry,
+                                            rules.update_threshold,
+                                            rules.update_window,
+                                            node.id};
     arguments.insert(arguments.end(), others.begin(), others.end());
     const auto reply = co_await impl_->redis.Run(Scripts().heartbeat, keys, arguments);
     if (!reply) co_return reply.error();

@@ -10,6 +10,7 @@ const JobScripts& Scripts() {
       .reserve = Script("reserve", source::reserve),
       .commit = Script("commit", source::commit),
       .withdraw = Script("withdraw", source::withdraw),
+      .push_evaluation = Script("push_evaluation", source::push_evaluation),
       .open = Script("open", source::open),
       .agree_on_model = Script("agree_on_model", source::agree_on_model),
       .register_node = Script("register_node", source::register_node),

@@ -9,8 +9,8 @@
 namespace msfl::cache {
 
 struct JobScripts {
-  Script join, reserve, commit, withdraw, open, agree_on_model, register_node, unregister, heartbeat, advance,
-      expire, observe, recreate, set_state, new_instance;
+  Script join, reserve, commit, withdraw, push_evaluation, open, agree_on_model, register_node, unregister,
+      heartbeat, advance, expire, observe, recreate, set_state, new_instance;
 };
 const JobScripts& Scripts();
 

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <list>
 #include <memory>
 #include <mutex>
 
+#include "base/clock.h"
 #include "base/task.h"
 #include "job/iteration.h"
 
@@ -31,6 +33,9 @@ class Gate {
   // Waits, on the caller's loop, while the gate is shut, at most `patience`. A caller that was told by the
   // store that its iteration is over names it as `stale` and waits for the next one as well.
   Task<View> Enter(std::chrono::milliseconds patience, const Iteration* stale = nullptr);
+  // Waits, on the caller's loop, until `running` has ended and the gate is open again, or nothing is served
+  // any more, but not beyond `until`. Never `switching`: whose patience ends during a switch has seen no end.
+  Task<View> AwaitEnd(const Iteration* running, SteadyClock::time_point until);
   // The same without waiting.
   View Look() const;
 
@@ -39,16 +44,29 @@ class Gate {
   // Opens for good: from now on everybody gets the answer of `service`. The first call counts.
   void Close(Service service);
 
+  struct Switches {
+    std::uint64_t count = 0;
+    std::chrono::microseconds time{0};  // altogether, from shut to open
+  };
+  // How often it was shut for one iteration and opened for another.
+  Switches switches() const;
+
  private:
   struct Waiter;
-  bool MayPass(const Iteration* stale) const;  // mutex_ held
-  void WakeAll();                              // mutex_ held
+  // mutex_ held:
+  bool MayPass(const Iteration* stale) const;
+  bool HasEnded(const Iteration* running) const;
+  void Enlist(const std::shared_ptr<Waiter>& waiter);
+  void Dismiss(Waiter& waiter);
+  void WakeAll();
 
   mutable std::mutex mutex_;
   bool shut_ = true, closed_ = false;
   Service service_ = Service::kSafemode;
   std::shared_ptr<Iteration> iteration_;
   std::list<std::shared_ptr<Waiter>> waiters_;
+  SteadyClock::time_point shut_at_;
+  Switches switches_;
 };
 
 }  // namespace msfl::job

@@ -52,6 +52,10 @@ class Iteration {
   std::atomic<bool> start_fl_job_full{false};
   std::atomic<bool> update_model_full{false};
 
+  // Evaluation vectors of counted updates on their way to the cache: the record of the iteration reads them
+  // there.
+  std::atomic<std::uint64_t> evaluations_under_way{0};
+
   // Wall time of the first startFLJob, Unix ms; 0 before it.
   std::atomic<std::int64_t> began_ms{0};
   void NoteBegin();

@@ -18,8 +18,8 @@ namespace msfl::net {
 struct HttpRequest {
   std::string_view method;                   // valid until the handler's Task is done
   std::string_view path;                     // without the query string
-  std::span<const std::uint8_t> body;        // 64-byte aligned, not empty
-  const NonFiniteMap* non_finite = nullptr;  // of the body
+  std::span<const std::uint8_t> body;        // 64-byte aligned; empty only where the route takes that
+  const NonFiniteMap* non_finite = nullptr;  // of the body; null when there is none
 };
 
 // Status line, headers, then `head`, then `tail`; the two are sent without being copied together.
@@ -39,6 +39,7 @@ using HttpHandler = std::function<Task<HttpReply>(const HttpRequest&)>;
 struct HttpRoute {
   std::string path;  // full path, exact match
   HttpHandler handler;
+  bool takes_empty_body = false;  // otherwise such a request is refused before the handler sees it
 };
 
 }  // namespace msfl::net

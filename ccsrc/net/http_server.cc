@@ -3,6 +3,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -57,7 +58,8 @@ struct HttpServer::Impl : std::enable_shared_from_this<Impl> {
 };
 
 Result<void> HttpServer::Impl::Open(const std::string& host, std::uint16_t port_wanted) {
-  const std::string where = host + ":" + std::to_string(port_wanted);
+  const std::string where =
+      (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + std::to_string(port_wanted);
   if (acceptor)
     return Error{Errc::kInvalidArgument, "this server already listens, it can't listen on " + where};
   if (stopped) return Error{Errc::kStopping, "this server was stopped, it can't listen on " + where};
@@ -79,6 +81,10 @@ Result<void> HttpServer::Impl::Open(const std::string& host, std::uint16_t port_
   auto opened = std::make_unique<Acceptor>(loops.loop(0).get_executor());
   static_cast<void>(opened->open(endpoint.protocol(), ec));
   if (!ec) static_cast<void>(opened->set_option(asio::socket_base::reuse_address(true), ec));
+  // The IPv6 wildcard stands for every address, whatever the system's default says.
+  if (!ec && endpoint.address().is_v6() && endpoint.address().is_unspecified()) {
+    static_cast<void>(opened->set_option(asio::ip::v6_only(false), ec));
+  }
   if (!ec) static_cast<void>(opened->bind(endpoint, ec));
   if (!ec) static_cast<void>(opened->listen(kBacklog, ec));
   if (ec) return Error{Errc::kAddressInUse, "can't listen on " + where + ": " + ec.message()};

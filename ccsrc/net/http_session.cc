@@ -155,16 +155,16 @@ auto HttpSession<Stream>::Answer() -> Task<After> {
   HttpRequest request;
   request.method = parser_->method();
   request.path = PathOf(parser_->target());
-  const HttpHandler* const handler = context_->Find(request.path);
+  const HttpRoute* const route = context_->Find(request.path);
   context_->stats.requests.fetch_add(1, std::memory_order_relaxed);
 
   HttpReply reply;
   bool refused = true;
   if (!Supported(parser_->verb())) {
     reply = PageReply(501);
-  } else if (handler == nullptr) {
+  } else if (route == nullptr) {
     reply = PageReply(404);
-  } else if (!has_body || length > options.max_body_bytes) {
+  } else if ((!has_body && !route->takes_empty_body) || length > options.max_body_bytes) {
     reply = BadBodyReply();
   } else if (parser_->expect() == HttpRequestParser::Expect::kUnknown) {
     reply = PageReply(417);
@@ -195,7 +195,10 @@ auto HttpSession<Stream>::Answer() -> Task<After> {
   }
 
   Body outcome = Body::kComplete;
-  if (chunked) {
+  body_ = {};
+  if (!has_body) {
+    // Nothing to read.
+  } else if (chunked) {
     outcome = co_await ReadChunkedBody();
     request.method = chunked_method_;
     request.path = PathOf(chunked_target_);
@@ -224,14 +227,14 @@ auto HttpSession<Stream>::Answer() -> Task<After> {
   }
   context_->stats.bytes_received.fetch_add(body_.size(), std::memory_order_relaxed);
 
-  if (body_.empty()) {
+  if (body_.empty() && !route->takes_empty_body) {
     reply = BadBodyReply();
   } else {
     request.body = body_;
-    request.non_finite = &non_finite_;
+    if (!body_.empty()) request.non_finite = &non_finite_;
     WaitForever();
     try {
-      reply = co_await (*handler)(request);
+      reply = co_await route->handler(request);
     } catch (const std::exception& e) {
       reply = ErrorReply(e.what());
     } catch (...) {

@@ -64,9 +64,9 @@ struct HttpContext {
               std::size_t loop_count)
       : pool(std::move(pool_)), options(options_), routes(std::move(routes_)), loops(loop_count) {}
 
-  const HttpHandler* Find(std::string_view path) const {
+  const HttpRoute* Find(std::string_view path) const {
     for (const HttpRoute& route : routes) {  // a dozen: comparing lengths settles most
-      if (route.path == path) return &route.handler;
+      if (route.path == path) return &route;
     }
     return nullptr;
   }

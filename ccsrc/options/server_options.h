@@ -31,12 +31,14 @@ struct ServerOptions {
   std::string server_mode = "FEDERATED_LEARNING";
   std::uint64_t iterations = 1;  // fl_iteration_num
 
+  // Where to listen: an IP address, a wildcard (0.0.0.0, ::) or, for http_host, a name; no brackets.
   std::string http_host;
-  std::uint16_t http_port = 0;
-  std::string http_url_prefix;  // verbatim in front of the round's name; empty means "/"
+  std::uint16_t http_port = 0;  // 0: a free one
+  std::string http_url_prefix;  // in front of the round's name; slashes around it are optional
   std::uint64_t connection_limit = 10000;
   std::string tcp_server_ip = "127.0.0.1";
-  // How others reach this Server: a host without brackets, empty for the one that is bound.
+  // How others reach this Server: a host name or IP address without brackets. Empty for the one that is bound;
+  // needed if that is a wildcard.
   std::string advertise_host;
   std::string cache_address;
   std::uint64_t cache_patience_ms = 900'000;  // how long a refused connection is tried again at start

@@ -44,15 +44,7 @@ class ServerHandle {
       feature.values = values.data();
       start.push_back(std::move(feature));
     }
-    SetLogSink([events = events_](const LogLine& line) {
-      Event event;
-      event.kind = "log";
-      event.level = line.level;
-      event.text = line.text;
-      event.file = std::string(line.file);
-      event.line = line.line;
-      events->Push(std::move(event));
-    });
+    ListenToLog(events_);
     const py::gil_scoped_release released;
     const Result<void> started = server_->Start(start, first_iteration);
     if (!started) {
@@ -68,7 +60,7 @@ class ServerHandle {
 
   void Stop() {
     server_->Stop();
-    SetLogSink({});
+    IgnoreLog(events_);
   }
 
   server::Server& server() { return *server_; }
@@ -98,7 +90,11 @@ void BindServer(py::module_& module) {
       .def_property_readonly("node_id", [](ServerHandle& handle) { return handle.server().node_id(); })
       .def_property_readonly("instance_name",
                              [](ServerHandle& handle) { return handle.server().instance_name(); })
-      .def_property_readonly("stats", [](ServerHandle& handle) { return handle.server().Stats(); });
+      .def_property_readonly("service", [](ServerHandle& handle) { return handle.server().service(); })
+      .def_property_readonly("stats", [](ServerHandle& handle) {
+        const py::gil_scoped_release released;
+        return handle.server().Stats();
+      });
 }
 
 }  // namespace msfl::python

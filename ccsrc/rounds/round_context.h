@@ -12,6 +12,7 @@
 #include "job/job.h"
 #include "net/http_message.h"
 #include "options/server_options.h"
+#include "rounds/round_statistics.h"
 
 namespace msfl::rounds {
 
@@ -44,6 +45,7 @@ struct RoundContext {
   cache::JobStore& store;
   const ServerOptions options;
   SharedAnswer start_accepted, start_refused, update_refused;
+  RoundStatistics statistics;
 
   // For a request that the cache did not answer in time. True, after a pause, if it is worth asking again
   // under the same nonce while the device waits. Otherwise it is given up, and from then on will have no
@@ -69,17 +71,22 @@ struct RoundContext {
   std::atomic<std::uint64_t> nonce_count_{0};
 };
 
-// A round's answer, or `moved`: the iteration was over when the store was asked; ask again in the next one.
+// A round's answer and its sense, or `moved`: the iteration was over when the store was asked; ask again in
+// the next one.
 struct Outcome {
-  Outcome(net::HttpReply the_reply) : reply(std::move(the_reply)) {}  // NOLINT: an answer is an outcome
+  using Ending = RoundStatistics::Ending;
+  Outcome(Ending the_ending, net::HttpReply the_reply) : ending(the_ending), reply(std::move(the_reply)) {}
   static Outcome Moved() {
-    Outcome outcome{net::HttpReply{}};
+    Outcome outcome(Ending::kRejected, net::HttpReply());
     outcome.moved = true;
     return outcome;
   }
+  Ending ending;
   net::HttpReply reply;
   bool moved = false;
 };
+
+Outcome SafemodeOutcome();
 
 using Round = Task<Outcome> (*)(RoundContext& context, const net::HttpRequest& request,
                                 job::Iteration& iteration);
@@ -91,8 +98,10 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
 Task<Outcome> GetModel(RoundContext& context, const net::HttpRequest& request, job::Iteration& iteration);
 Task<Outcome> GetResult(RoundContext& context, const net::HttpRequest& request, job::Iteration& iteration);
 
-// The routes of all rounds that exist in this configuration, below `options.http_url_prefix`. The context
-// outlives them.
-std::vector<net::HttpRoute> MakeRoutes(RoundContext& context);
+// Whether the request asks for the model, or the result, of the iteration that is running.
+bool AsksForRunning(Round round, const net::HttpRequest& request, const job::Iteration& iteration);
+
+// The newest model, whole: what the management plane hands on. `iteration` is the current one.
+net::HttpReply ExportModel(const job::Iteration& iteration);
 
 }  // namespace msfl::rounds

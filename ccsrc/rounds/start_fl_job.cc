@@ -10,6 +10,8 @@
 namespace msfl::rounds {
 namespace {
 
+using Ending = Outcome::Ending;
+
 constexpr std::int32_t kMaxDataSize = 65535;
 
 constexpr char kThresholdReason[] =
@@ -41,6 +43,13 @@ flatbuffers::Offset<schema::FLPlan> MakePlan(flatbuffers::FlatBufferBuilder& bui
   return plan.Finish();
 }
 
+// Whether devices shall send evaluation items, and how they protect them.
+std::string EvaluationFlag(const ServerOptions& options) {
+  if (options.evaluation_items == 0) return "NOT_EVAL";
+  const auto privacy = options.hyper_parameters.find("privacy_eval_type");
+  return privacy == options.hyper_parameters.end() ? "NOT_ENCRYPT" : privacy->second;
+}
+
 // The whole answer, or its head when `model` is given.
 std::vector<std::uint8_t> MakeAnswer(RoundContext& context, const job::Iteration& iteration,
                                      std::int32_t retcode, const std::string& reason,
@@ -49,7 +58,7 @@ std::vector<std::uint8_t> MakeAnswer(RoundContext& context, const job::Iteration
   const auto plan = MakePlan(builder, context.options, iteration.rules());
   const auto reason_text = builder.CreateString(reason);
   const auto time_text = builder.CreateString(next_req_time);
-  const auto no_evaluation = builder.CreateString("NOT_EVAL");
+  const auto evaluation = builder.CreateString(EvaluationFlag(context.options));
   flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<schema::FeatureMap>>> no_features;
   if (model == nullptr) {
     no_features = builder.CreateVector(std::vector<flatbuffers::Offset<schema::FeatureMap>>());
@@ -62,7 +71,7 @@ std::vector<std::uint8_t> MakeAnswer(RoundContext& context, const job::Iteration
   response.add_next_req_time(time_text);
   response.add_fl_plan_config(plan);
   response.add_upload_sparse_rate(context.options.upload_sparse_rate);
-  response.add_unsupervised_eval_flg(no_evaluation);
+  response.add_unsupervised_eval_flg(evaluation);
   if (model != nullptr) {
     model::MarkTail(builder, schema::ResponseFLJob::VT_FEATURE_MAP);
   } else {
@@ -73,26 +82,29 @@ std::vector<std::uint8_t> MakeAnswer(RoundContext& context, const job::Iteration
   return model::SealHead(builder, schema::ResponseFLJob::VT_FEATURE_MAP, model->tail(false));
 }
 
-net::HttpReply Refuse(RoundContext& context, job::Iteration& iteration, std::int32_t retcode,
-                      const std::string& reason) {
+Outcome Refuse(RoundContext& context, job::Iteration& iteration, std::int32_t retcode,
+               const std::string& reason, const std::string& next_req_time) {
   iteration.visits.start_fl_job.Count(false);
   net::HttpReply reply;
-  reply.head =
-      MakeAnswer(context, iteration, retcode, reason, TimeText(iteration.FutureRequestTime()), nullptr);
-  return reply;
+  reply.head = MakeAnswer(context, iteration, retcode, reason, next_req_time, nullptr);
+  return {Ending::kRejected, std::move(reply)};
 }
 
-net::HttpReply RefuseByThreshold(RoundContext& context, job::Iteration& iteration) {
+Outcome RefuseForNow(RoundContext& context, job::Iteration& iteration, const std::string& reason) {
+  return Refuse(context, iteration, kOutOfTime, reason, TimeText(iteration.FutureRequestTime()));
+}
+
+Outcome RefuseByThreshold(RoundContext& context, job::Iteration& iteration) {
   iteration.visits.start_fl_job.Count(false);
   const std::int64_t time = iteration.FutureRequestTime();
   net::HttpReply reply;
   reply.head = context.start_refused.Get(iteration.key(), time, [&] {
     return MakeAnswer(context, iteration, kOutOfTime, kThresholdReason, TimeText(time), nullptr);
   });
-  return reply;
+  return {Ending::kRejected, std::move(reply)};
 }
 
-net::HttpReply Accept(RoundContext& context, job::Iteration& iteration) {
+Outcome Accept(RoundContext& context, job::Iteration& iteration) {
   iteration.visits.start_fl_job.Count(true);
   const std::int64_t time = iteration.NextRequestTime();
   const std::shared_ptr<const model::Model>& model = iteration.start_model();
@@ -102,7 +114,7 @@ net::HttpReply Accept(RoundContext& context, job::Iteration& iteration) {
   });
   reply.tail = model->tail(false).bytes;
   reply.tail_owner = model;
-  return reply;
+  return {Ending::kAccepted, std::move(reply)};
 }
 
 Task<Result<cache::JoinAnswer>> Join(RoundContext& context, const cache::JoinRequest& request) {
@@ -121,15 +133,11 @@ Task<Result<cache::JoinAnswer>> Join(RoundContext& context, const cache::JoinReq
 Task<Outcome> StartFlJob(RoundContext& context, const net::HttpRequest& request, job::Iteration& iteration) {
   const auto* message = VerifiedRoot<schema::RequestFLJob>(request);
   if (message == nullptr) {
-    iteration.visits.start_fl_job.Count(false);
-    net::HttpReply reply;
-    reply.head =
-        MakeAnswer(context, iteration, kRequestError, "The schema of RequestFLJob is invalid.", "", nullptr);
-    co_return reply;
+    co_return Refuse(context, iteration, kRequestError, "The schema of RequestFLJob is invalid.", "");
   }
   if (message->fl_id() == nullptr || message->fl_name() == nullptr || message->timestamp() == nullptr) {
     iteration.visits.start_fl_job.Count(false);
-    co_return PlainText(kStartFieldsText);
+    co_return Outcome(Ending::kRejected, PlainText(kStartFieldsText));
   }
   if (iteration.start_fl_job_full) co_return RefuseByThreshold(context, iteration);
 
@@ -147,7 +155,7 @@ Task<Outcome> StartFlJob(RoundContext& context, const net::HttpRequest& request,
   const Result<cache::JoinAnswer> joined = co_await Join(context, join);
   if (!joined) {
     MSFL_LOG(kWarning, "startFLJob without the cache: " << joined.error().text);
-    co_return PlainText(kSafemodeText);
+    co_return SafemodeOutcome();
   }
   switch (joined->verdict) {
     case cache::JoinVerdict::kMoved:
@@ -155,11 +163,12 @@ Task<Outcome> StartFlJob(RoundContext& context, const net::HttpRequest& request,
     case cache::JoinVerdict::kThresholdReached:
       co_return RefuseByThreshold(context, iteration);
     case cache::JoinVerdict::kContentRefused:
-      co_return Refuse(context, iteration, kOutOfTime,
-                       too_small ? "FL job data size is not enough." : "FL job data size is too large.");
+      co_return RefuseForNow(
+          context, iteration,
+          too_small ? "FL job data size is not enough." : "FL job data size is too large.");
     case cache::JoinVerdict::kAlreadyJoined:
-      co_return Refuse(context, iteration, kOutOfTime,
-                       "Updating device metadata failed for fl id " + message->fl_id()->str());
+      co_return RefuseForNow(context, iteration,
+                             "Updating device metadata failed for fl id " + message->fl_id()->str());
     case cache::JoinVerdict::kAccepted:
       break;
   }

@@ -8,12 +8,14 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "rounds/plain_text.h"
+#include "rounds/evaluation_vector.h"
 #include "rounds/round_context.h"
 #include "rounds/update_content.h"
 
 namespace msfl::rounds {
 namespace {
+
+using Ending = Outcome::Ending;
 
 constexpr std::int64_t kMinuteMs = 60'000;
 
@@ -26,19 +28,19 @@ std::vector<std::uint8_t> MakeAnswer(std::int32_t retcode, const std::string& re
   return Bytes(builder);
 }
 
-net::HttpReply Refusal(job::Iteration& iteration, std::int32_t retcode, const std::string& reason,
-                       const std::string& next_req_time) {
+Outcome Refusal(job::Iteration& iteration, std::int32_t retcode, const std::string& reason,
+                const std::string& next_req_time) {
   iteration.visits.update_model.Count(false);
   net::HttpReply reply;
   reply.head = MakeAnswer(retcode, reason, next_req_time);
-  return reply;
+  return {Ending::kRejected, std::move(reply)};
 }
 
-net::HttpReply Refuse(job::Iteration& iteration, std::int32_t retcode, const std::string& reason) {
+Outcome Refuse(job::Iteration& iteration, std::int32_t retcode, const std::string& reason) {
   return Refusal(iteration, retcode, reason, TimeText(iteration.FutureRequestTime()));
 }
 
-net::HttpReply RefuseByThreshold(RoundContext& context, job::Iteration& iteration) {
+Outcome RefuseByThreshold(RoundContext& context, job::Iteration& iteration) {
   iteration.visits.update_model.Count(false);
   const std::int64_t time = iteration.FutureRequestTime();
   net::HttpReply reply;
@@ -46,11 +48,10 @@ net::HttpReply RefuseByThreshold(RoundContext& context, job::Iteration& iteratio
     return MakeAnswer(kOutOfTime, "Current amount for updateModel is enough. Please retry later.",
                       TimeText(time));
   });
-  return reply;
+  return {Ending::kRejected, std::move(reply)};
 }
 
-net::HttpReply RefuseContent(job::Iteration& iteration, const UploadContent& content,
-                             const std::string& fl_id) {
+Outcome RefuseContent(job::Iteration& iteration, const UploadContent& content, const std::string& fl_id) {
   if (!content.missing_feature.empty()) {
     return Refuse(
         iteration, kRequestError,
@@ -103,6 +104,37 @@ Task<Result<cache::CommitAnswer>> Commit(RoundContext& context, const cache::Ite
   }
 }
 
+// The vectors of an iteration are there when its record is made: from before its update is counted until it
+// is pushed, or lost for good, the iteration knows of it.
+class Evaluation {
+ public:
+  Evaluation(RoundContext& context, job::Iteration& iteration, const schema::RequestUpdateModel& message)
+      : context_(context), iteration_(iteration) {
+    if (context.options.evaluation_items > 0) vector_ = EvaluationVector(message);
+    if (!vector_.empty()) ++iteration_.evaluations_under_way;
+  }
+  Evaluation(const Evaluation&) = delete;
+  Evaluation& operator=(const Evaluation&) = delete;
+  ~Evaluation() {
+    if (!vector_.empty() && --iteration_.evaluations_under_way == 0) context_.job.NoteMoved();
+  }
+
+  bool empty() const { return vector_.empty(); }
+  // The update is counted, so it is accepted whatever becomes of this.
+  Task<> Push(std::string_view fl_id, std::string_view nonce) {
+    const Result<void> pushed = co_await context_.store.PushEvaluation(
+        iteration_.key().instance, vector_, nonce, context_.options.evaluation_items);
+    if (!pushed) {
+      MSFL_LOG(kWarning, "evaluation items are lost: fl_id=" << fl_id << " error=" << pushed.error().text);
+    }
+  }
+
+ private:
+  RoundContext& context_;
+  job::Iteration& iteration_;
+  std::string vector_;
+};
+
 }  // namespace
 
 Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request, job::Iteration& iteration) {
@@ -129,7 +161,7 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   const Result<cache::ReserveAnswer> reserved = co_await Reserve(context, reserve, *node);
   if (!reserved) {
     MSFL_LOG(kWarning, "updateModel without the cache: " << reserved.error().text);
-    co_return PlainText(kSafemodeText);
+    co_return SafemodeOutcome();
   }
   const std::string fl_id = message->fl_id()->str();
   switch (reserved->verdict) {
@@ -167,23 +199,25 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
                        reserved->eval_data_size);
   NoteParticipation(context.options, iteration, reserved->now_ms - reserved->joined_ms);
   iteration.visits.update_model.Count(true);
+  Evaluation evaluation(context, iteration, *message);
   const Result<cache::CommitAnswer> committed =
       co_await Commit(context, iteration.key(), message->fl_id()->string_view(), nonce, *node);
   if (!committed || committed->verdict != cache::CommitVerdict::kCounted) {
     iteration.visits.update_model.Uncount();
-    if (!committed) co_return PlainText(kSafemodeText);
+    if (!committed) co_return SafemodeOutcome();
     if (committed->verdict == cache::CommitVerdict::kMoved) co_return Outcome::Moved();
     // Fenced: this Server was taken for dead and the place was given away.
     context.job.NoteSpoilt(iteration.key());
-    co_return PlainText(kSafemodeText);
+    co_return SafemodeOutcome();
   }
   if (committed->last) {
     iteration.update_model_full = true;
     context.job.NoteMoved();
   }
+  if (!evaluation.empty()) co_await evaluation.Push(message->fl_id()->string_view(), nonce);
   net::HttpReply reply;
   reply.head = MakeAnswer(kSucceed, "success not ready", TimeText(iteration.NextRequestTime()));
-  co_return reply;
+  co_return Outcome(Ending::kAccepted, std::move(reply));
 }
 
 }  // namespace msfl::rounds

@@ -16,6 +16,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/non_finite.h"
+#include "rounds/routes.h"
+#include "server/advertised.h"
 
 namespace msfl::server {
 namespace {
@@ -93,7 +95,8 @@ Result<void> Server::Start(const std::vector<StartFeature>& features, std::uint6
   if (const Result<void> done = Listen(weights + kUploadOverhead); !done) return done;
 
   if (const Result<void> wanted = StillWanted(); !wanted) return wanted;
-  if (const Result<void> joined = OnControlLoop(job_->Join(node_id_, tcp_address_)); !joined) {
+  const std::string http_address = HttpAddress();
+  if (const Result<void> joined = OnControlLoop(job_->Join(node_id_, tcp_address_, http_address)); !joined) {
     if (joined.error().code == Errc::kDisagreement) return joined;
     return Error{joined.error().code,
                  "Failed to register server " + node_id_ + " to distributed cache: " + joined.error().text};
@@ -116,14 +119,14 @@ Result<void> Server::Start(const std::vector<StartFeature>& features, std::uint6
 }
 
 void Server::CutStartShort() {
-  const std::lock_guard lock(cut_short_mutex_);
+  const std::lock_guard lock(made_mutex_);
   stop_requested_ = true;
   if (job_) job_->RequestStop();
   if (redis_ && !connected_) redis_->Stop();
 }
 
 Result<void> Server::StillWanted() {
-  const std::lock_guard lock(cut_short_mutex_);
+  const std::lock_guard lock(made_mutex_);
   if (stop_requested_) return Error{Errc::kStopping, "stopped while it was starting"};
   return {};
 }
@@ -135,6 +138,8 @@ Result<void> Server::TakeNodeAddress() {
     return Error{Errc::kInvalidArgument,
                  "The tcp_server_ip '" + options_.tcp_server_ip + "' is not an IP address"};
   }
+  const Result<Advertised> advertised = Advertise(options_);
+  if (!advertised) return advertised.error();
   node_port_ =
       std::make_unique<asio::basic_socket_acceptor<asio::ip::tcp, Executor>>(loops_.control().get_executor());
   const asio::ip::tcp::endpoint endpoint(ip, 0);
@@ -144,10 +149,15 @@ Result<void> Server::TakeNodeAddress() {
     return Error{Errc::kAddressInUse,
                  "Can't bind tcp_server_ip '" + options_.tcp_server_ip + "': " + failed.message()};
   }
-  const std::string host = ip.is_v6() ? "[" + ip.to_string() + "]" : ip.to_string();
-  tcp_address_ = host + ":" + std::to_string(node_port_->local_endpoint().port());
+  advertised_http_host_ = advertised->http_host;
+  tcp_address_ = advertised->tcp_host + ":" + std::to_string(node_port_->local_endpoint().port());
   node_id_ = NodeId(tcp_address_);
   return {};
+}
+
+std::string Server::HttpAddress() const {
+  return "http://" + advertised_http_host_ + ":" + std::to_string(http_->port()) +
+         rounds::UrlPrefix(options_.http_url_prefix);
 }
 
 Result<void> Server::Connect() {
@@ -156,13 +166,13 @@ Result<void> Server::Connect() {
   cache::RedisOptions redis;
   redis.address = *address;
   {
-    const std::lock_guard lock(cut_short_mutex_);
+    const std::lock_guard lock(made_mutex_);
     redis_ = std::make_unique<cache::RedisClient>(loops_, redis);
   }
   if (const Result<void> wanted = StillWanted(); !wanted) return wanted;
   const Result<void> connected = redis_->Connect(std::chrono::milliseconds(options_.cache_patience_ms));
   {
-    const std::lock_guard lock(cut_short_mutex_);
+    const std::lock_guard lock(made_mutex_);
     connected_ = true;
   }
   if (const Result<void> wanted = StillWanted(); !wanted) return wanted;
@@ -177,8 +187,9 @@ Result<void> Server::Connect() {
 Result<void> Server::OpenJob(const std::vector<StartFeature>& features, std::uint64_t first_iteration) {
   store_ = std::make_unique<cache::JobStore>(*redis_, StoreOptions(options_));
   {
-    const std::lock_guard lock(cut_short_mutex_);
-    job_ = std::make_unique<job::Job>(loops_, *store_, pool_, options_, on_iteration_ended_);
+    const std::lock_guard lock(made_mutex_);
+    job_ = std::make_unique<job::Job>(loops_, *store_, pool_, options_,
+                                      [this](job::IterationEnded ended) { NoteEnded(std::move(ended)); });
   }
   if (const Result<void> wanted = StillWanted(); !wanted) return wanted;
   if (const Result<void> opened = OnControlLoop(job_->Open(first_iteration)); !opened) {
@@ -194,6 +205,7 @@ Result<void> Server::OpenJob(const std::vector<StartFeature>& features, std::uin
 
   std::vector<model::Feature> declared;
   for (const StartFeature& start : features) declared.push_back(start.feature);
+  if (declared.empty()) return OnControlLoop(job_->RefuseEmptyModel());
   const Result<std::shared_ptr<const model::Layout>> layout = model::Layout::Make(std::move(declared));
   if (!layout) return layout.error();
   if (const Result<void> agreed = OnControlLoop(job_->AgreeOnModel(**layout)); !agreed) return agreed;
@@ -215,8 +227,11 @@ Result<void> Server::Listen(std::size_t max_body_bytes) {
   net::HttpOptions http;
   http.max_body_bytes = max_body_bytes;
   http.max_connections = options_.connection_limit;
-  rounds_ = std::make_unique<rounds::RoundContext>(*job_, *store_, options_);
-  http_ = std::make_unique<net::HttpServer>(loops_, pool_, http, rounds::MakeRoutes(*rounds_));
+  {
+    const std::lock_guard lock(made_mutex_);
+    rounds_ = std::make_unique<rounds::RoundContext>(*job_, *store_, job_->options());
+    http_ = std::make_unique<net::HttpServer>(loops_, pool_, http, rounds::MakeRoutes(*rounds_));
+  }
   if (const Result<void> listening = http_->Listen(options_.http_host, options_.http_port); !listening) {
     return Error{listening.error().code, "Http server starting failed. " + listening.error().text};
   }
@@ -235,14 +250,70 @@ void Server::Stop() {
   loops_.Stop();
 }
 
+std::uint16_t Server::http_port() const {
+  const std::lock_guard lock(made_mutex_);
+  return http_ ? http_->port() : 0;
+}
+
+void Server::NoteEnded(job::IterationEnded ended) {
+  ++(ended.valid ? iterations_valid_ : iterations_failed_);
+  on_iteration_ended_(std::move(ended));
+}
+
 std::map<std::string, std::uint64_t> Server::Stats() const {
-  const net::HttpStats& http = http_->stats();
-  return {{"connections_open", http.connections_open},
-          {"connections_refused", http.connections_refused},
-          {"requests", http.requests},
-          {"bytes_received", http.bytes_received},
-          {"bytes_sent", http.bytes_sent},
-          {"pool_idle_bytes", pool_->idle_bytes()}};
+  std::map<std::string, std::uint64_t> stats{{"iterations", options_.iterations},
+                                             {"iterations_valid_total", iterations_valid_},
+                                             {"iterations_failed_total", iterations_failed_},
+                                             {"pool_idle_bytes", pool_->idle_bytes()}};
+  const std::lock_guard lock(made_mutex_);
+  // What is not there yet has done nothing.
+  static const net::HttpStats kNoHttp;
+  const net::HttpStats& http = http_ ? http_->stats() : kNoHttp;
+  stats["connections_open"] = http.connections_open;
+  stats["connections_refused"] = http.connections_refused;
+  stats["requests"] = http.requests;
+  stats["bytes_received"] = http.bytes_received;
+  stats["bytes_sent"] = http.bytes_sent;
+  static const rounds::RoundStatistics kNoRounds;
+  (rounds_ ? rounds_->statistics : kNoRounds).AddTo(stats);
+  stats["cache_connected"] = connected_ && redis_->available() ? 1 : 0;
+
+  job::Gate::Switches switches;
+  job::Job::Progress progress;
+  std::shared_ptr<const job::Iteration> iteration;
+  if (job_) {
+    switches = job_->gate().switches();
+    progress = job_->progress();
+    iteration = job_->gate().Look().iteration;
+  }
+  stats["switches_total"] = switches.count;
+  stats["switch_us_total"] = static_cast<std::uint64_t>(switches.time.count());
+  stats["started"] = progress.started;
+  stats["counted"] = progress.counted;
+  stats["iteration"] = iteration ? iteration->number() : 0;
+  if (iteration) stats["iterations"] = iteration->rules().iterations;
+  return stats;
+}
+
+std::string_view Server::service() const {
+  const std::lock_guard lock(made_mutex_);
+  if (stop_requested_ || (job_ && job_->stopping())) return "stopping";
+  if (!job_) return "starting";
+  const job::Gate::View view = job_->gate().Look();
+  if (view.iteration == nullptr) return "starting";
+  switch (view.service) {
+    case job::Service::kServing:
+      return "serving";
+    case job::Service::kDisabled:
+      return "disabled";
+    case job::Service::kFinished:
+      return "finished";
+    case job::Service::kSafemode:
+      return "safemode";
+    case job::Service::kStopping:
+      break;
+  }
+  return "stopping";
 }
 
 }  // namespace msfl::server

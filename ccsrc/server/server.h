@@ -1,6 +1,7 @@
 // One Server of a job: puts the floors together, starts them in the specified order, and ends them in order.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -41,13 +43,22 @@ class Server {
   // of the Server. While Start() is at work on another thread it is cut short and fails (Errc::kStopping).
   void Stop();
 
+  // Of an event that was told: there is a job.
   void NoteRecorded(std::uint64_t iteration) { job_->NoteRecorded(iteration); }
-  std::uint16_t http_port() const { return http_->port(); }
+  // 0 before Start().
+  std::uint16_t http_port() const;
   const std::string& node_id() const { return node_id_; }
   const std::string& instance_name() const { return instance_name_; }
+
+  // From any thread at any time, also before and during Start() and Stop(). Names and meanings:
+  // docs/metrics.md.
   std::map<std::string, std::uint64_t> Stats() const;
+  // What a device that asks now finds: "starting", "serving", "safemode" (the cache can't be reached),
+  // "disabled", "finished" or "stopping".
+  std::string_view service() const;
 
  private:
+  void NoteEnded(job::IterationEnded ended);
   // Ends what Start() may wait for at length.
   void CutStartShort();
   Result<void> StillWanted();
@@ -55,6 +66,7 @@ class Server {
   Result<void> OpenJob(const std::vector<StartFeature>& features, std::uint64_t first_iteration);
   Result<void> Listen(std::size_t max_body_bytes);
   Result<void> TakeNodeAddress();
+  std::string HttpAddress() const;
   // Runs a task on the control loop and waits for it.
   template <class T>
   Result<T> OnControlLoop(Task<Result<T>> task);
@@ -74,11 +86,13 @@ class Server {
   // Holds the TCP port that the node is known by; Servers don't talk to each other yet.
   std::unique_ptr<asio::basic_socket_acceptor<asio::ip::tcp, Executor>> node_port_;
   std::future<void> running_;
-  std::string node_id_, tcp_address_, instance_name_;
+  std::string advertised_http_host_, node_id_, tcp_address_, instance_name_;
+
+  std::atomic<std::uint64_t> iterations_valid_{0}, iterations_failed_{0};
 
   std::mutex mutex_;  // held by Start() and Stop() throughout
   bool stopped_ = false;
-  std::mutex cut_short_mutex_;  // guards what follows, and that redis_ and job_ are set
+  mutable std::mutex made_mutex_;  // guards what follows, and that redis_, job_, rounds_ and http_ are set
   bool stop_requested_ = false, connected_ = false;
 };
 

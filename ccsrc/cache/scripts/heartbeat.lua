@@ -1,24 +1,24 @@
 -- JobStore::Heartbeat: renews a node and the job's rows, removes dead nodes, gives the leases of dead nodes back.
 -- KEYS: instance, status, hyper, model, epoch, nodes, round, updates, alive:<node id> for each id in ARGV
--- ARGV: 1 instance, 2 iteration, 3 tcp address, 4 epoch, 5 expiry of a heartbeat, 6 expiry of the rows,
---       7 threshold, 8 window of updateModel (ms), 9.. node ids, the own one first
+-- ARGV: 1 instance, 2 iteration, 3 tcp address, 4 http address or -, 5 epoch, 6 expiry of a heartbeat, 7 expiry of the
+--       rows, 8 threshold, 9 window of updateModel (ms), 10.. node ids, the own one first
 -- Answer: 1, epoch; or 0 and the ids of all nodes, when one of them was not in ARGV: nothing was done
 --include clock
 --include publish
 --include give_back
 local known, nodes = {}, redis.call('HGETALL', KEYS[6])
-for i = 9, #ARGV do known[ARGV[i]] = KEYS[i] end
+for i = 10, #ARGV do known[ARGV[i]] = KEYS[i - 1] end
 for i = 1, #nodes, 2 do
   if not known[nodes[i]] then return {0, redis.call('HKEYS', KEYS[6])} end
 end
 
-local own, now, expiry = ARGV[9], now_ms(), tonumber(ARGV[5])
+local own, now, expiry = ARGV[10], now_ms(), tonumber(ARGV[6])
 local row = redis.call('HGET', KEYS[6], own)
 -- A row of another epoch is this node's own: it was entered again and lost the answer.
 local epoch = row and string.match(row, '(%S+)$')
 if not row then
   epoch = integer(redis.call('INCR', KEYS[5]))
-  redis.call('HSET', KEYS[6], own, 'SERVER ' .. ARGV[3] .. ' ' .. epoch)
+  redis.call('HSET', KEYS[6], own, 'SERVER ' .. ARGV[3] .. ' ' .. ARGV[4] .. ' ' .. epoch)
 end
 -- The value is the time since when this node was never away. After an outage of Redis all heartbeats have run out;
 -- who comes back first must not bury the others, so only a node that was there for a whole expiry removes any.
@@ -46,7 +46,7 @@ if current and redis.call('HGET', KEYS[2], 'iteration') == ARGV[2] then
       gone[of_epoch], any = true, true
     end
   end
-  if any then give_back(KEYS[7], KEYS[8], gone, ARGV[1], ARGV[2], ARGV[7], ARGV[8]) end
+  if any then give_back(KEYS[7], KEYS[8], gone, ARGV[1], ARGV[2], ARGV[8], ARGV[9]) end
 end
-for i = current and 1 or 4, 6 do redis.call('PEXPIRE', KEYS[i], ARGV[6]) end
+for i = current and 1 or 4, 6 do redis.call('PEXPIRE', KEYS[i], ARGV[7]) end
 return {1, tonumber(epoch)}

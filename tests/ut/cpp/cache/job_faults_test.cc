@@ -54,7 +54,7 @@ TEST_F(Faults, EveryCallFailsWithoutRedis) {
   };
   EXPECT_TRUE(unavailable(Sync(loops, store->Open(StatusAt(1), none))));
   EXPECT_TRUE(unavailable(Sync(loops, store->AgreeOnModel("x"))));
-  EXPECT_TRUE(unavailable(Sync(loops, store->Register("a", "b"))));
+  EXPECT_TRUE(unavailable(Sync(loops, store->Register("a", "b", ""))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Unregister(node))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Heartbeat(node, At(1)))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Join(join))));

@@ -29,13 +29,33 @@ TEST_F(Members, RegisterHandsOutEpochs) {
   const Node a = Register("a"), b = Register("b"), again = Register("a");
   EXPECT_LT(a.epoch, b.epoch);
   EXPECT_LT(b.epoch, again.epoch);
-  EXPECT_EQ(Rows().nodes.at("a"), "SERVER 127.0.0.1:7001 " + std::to_string(again.epoch));
+  EXPECT_EQ(Rows().nodes.at("a"), "SERVER 127.0.0.1:7001 - " + std::to_string(again.epoch));
   EXPECT_EQ(Call({"EXISTS", Key("alive:a")}).value().integer, 1);
   Wait(store->Unregister(b));
   EXPECT_EQ(Rows().nodes.count("b"), 0U);
   EXPECT_EQ(Call({"EXISTS", Key("alive:b")}).value().integer, 0);
   Wait(store->Unregister(a));  // of an older epoch: not the one that is there
   EXPECT_EQ(Rows().nodes.count("a"), 1U);
+}
+
+TEST_F(Members, RowsTellTheHttpAddress) {
+  const Node a = Register("a", "http://127.0.0.1:6666/fl/");
+  const std::string row = "SERVER 127.0.0.1:7001 http://127.0.0.1:6666/fl/ ";
+  EXPECT_EQ(Rows().nodes.at("a"), row + std::to_string(a.epoch));
+  Wait(store->Unregister(a));
+  const Node back = Heartbeat(a);
+  EXPECT_EQ(Rows().nodes.at("a"), row + std::to_string(back.epoch));
+  Call({"HSET", Key("nodes"), "b", "SERVER 127.0.0.1:7002 77"}).value();  // as it was written before
+  Call({"HSET", Key("nodes"), "c", "nonsense"}).value();
+  Register("d");
+  std::map<std::string, Node> listed;
+  for (const auto& server : Wait(store->ListServers())) listed[server.node.id] = server.node;
+  EXPECT_EQ(listed.size(), 3U);
+  EXPECT_EQ(listed.at("a").http_address, "http://127.0.0.1:6666/fl/");
+  EXPECT_EQ(listed.at("b").tcp_address, "127.0.0.1:7002");
+  EXPECT_EQ(listed.at("b").http_address, "");
+  EXPECT_EQ(listed.at("b").epoch, 77U);
+  EXPECT_EQ(listed.at("d").http_address, "");
 }
 
 TEST_F(Members, DeadNodeIsRemovedAndItsLeasesComeBack) {

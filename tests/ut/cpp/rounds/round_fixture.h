@@ -18,6 +18,7 @@
 #include "job/job.h"
 #include "net/event_loops.h"
 #include "rounds/round_context.h"
+#include "rounds/routes.h"
 #include "rounds/wire_format.h"
 #include "support/redis_process.h"
 
@@ -58,7 +59,7 @@ class RoundTest : public testing::Test {
       for (float& value : start->values(i)) value = next++;
     }
     job_->SetStartModel(start);
-    ASSERT_TRUE(OnControl(job_->Join("127.0.0.1:1::t::12345", "127.0.0.1:1")));
+    ASSERT_TRUE(OnControl(job_->Join("127.0.0.1:1::t::12345", "127.0.0.1:1", "")));
     context_ = std::make_unique<RoundContext>(*job_, *store_, options);
     routes_ = MakeRoutes(*context_);
     asio::co_spawn(loops_.loop(0), job_->Beat(), asio::detached);

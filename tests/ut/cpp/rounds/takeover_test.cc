@@ -35,7 +35,7 @@ TEST_F(TakeoverTest, ADeadServerIsRemovedAndItsIterationFails) {
   ASSERT_TRUE(listed);
   EXPECT_TRUE(listed->empty());
   successor.SetStartModel(job_->history().Latest().model);
-  ASSERT_TRUE(OnControl(successor.Join("127.0.0.1:2::t::12345", "127.0.0.1:2")));
+  ASSERT_TRUE(OnControl(successor.Join("127.0.0.1:2::t::12345", "127.0.0.1:2", "")));
   asio::co_spawn(loops_.loop(0), successor.Beat(), asio::detached);
   auto running = asio::co_spawn(loops_.control(), successor.Run(), asio::use_future);
   while (successor.gate().Look().switching || successor.gate().Look().iteration->number() != 2) {

@@ -40,6 +40,15 @@ class HttpClient {
   }
   // A socket without a connection yet; Connect() needs no new descriptor.
   static HttpClient Prepared() { return HttpClient(Unconnected{}, 0); }
+  static HttpClient OverIpv6(std::uint16_t port) {
+    HttpClient client(Unconnected{}, 0, AF_INET6);
+    sockaddr_in6 address{};
+    address.sin6_family = AF_INET6;
+    address.sin6_port = htons(port);
+    address.sin6_addr = in6addr_loopback;
+    if (::connect(client.fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) Fail("connect");
+    return client;
+  }
   HttpClient(HttpClient&& other) noexcept
       : fd_(std::exchange(other.fd_, -1)), received_(std::move(other.received_)) {}
   HttpClient& operator=(HttpClient&&) = delete;
@@ -146,7 +155,8 @@ class HttpClient {
 
  private:
   struct Unconnected {};
-  HttpClient(Unconnected, int receive_buffer) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  HttpClient(Unconnected, int receive_buffer, int family = AF_INET)
+      : fd_(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     if (fd_ < 0) Fail("socket");
     const timeval patience{10, 0};
     const int yes = 1;

@@ -1,0 +1,142 @@
+#include "rounds/routes.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "rounds/plain_text.h"
+
+namespace msfl::rounds {
+namespace {
+
+using Ending = RoundStatistics::Ending;
+
+// A switch takes milliseconds, but a slow disk may hold it up; devices wait 90 s for an answer.
+constexpr std::chrono::milliseconds kSwitchPatience(10'000);
+// How often a request may find its iteration over; more means that iterations end faster than a request is
+// served.
+constexpr int kMoves = 5;
+
+struct Route {
+  const char* path;
+  RoundName name;
+  Round round;
+  bool serves_models_only;
+};
+
+// The text that refuses the request before its round sees it; empty if nothing does.
+std::string_view Refusal(const job::Gate::View& view, const Route& route) {
+  switch (view.service) {
+    case job::Service::kStopping:
+      return kSafemodeText;
+    case job::Service::kFinished:
+      if (!route.serves_models_only) return kDisabledText;
+      break;
+    case job::Service::kDisabled:
+      return kDisabledText;
+    case job::Service::kSafemode:
+      if (!route.serves_models_only) return kSafemodeText;
+      break;
+    case job::Service::kServing:
+      break;
+  }
+  return view.switching || view.iteration == nullptr ? kSafemodeText : std::string_view();
+}
+
+// True once it has waited: what was asked for may be there now. Woken by the gate, since polling by each of
+// many devices would cost more than their answers.
+Task<bool> Hold(RoundContext& context, const Route& route, const net::HttpRequest& request,
+                job::Gate::View& view, SteadyClock::time_point until) {
+  const bool may_end = view.service == job::Service::kServing || view.service == job::Service::kSafemode;
+  if (!may_end || SteadyClock::now() >= until || !AsksForRunning(route.round, request, *view.iteration)) {
+    co_return false;
+  }
+  view = co_await context.job.gate().AwaitEnd(view.iteration.get(), until);
+  co_return true;
+}
+
+Task<Outcome> Serve(RoundContext& context, const Route& route, const net::HttpRequest& request,
+                    SteadyClock::time_point began) {
+  // An upload beyond the threshold has its answer already; everybody else waits for what the switch brings.
+  const job::Gate::View now = context.job.gate().Look();
+  if (route.round == &UpdateModel && now.switching && now.service == job::Service::kServing &&
+      now.iteration->update_model_full) {
+    Outcome outcome = co_await route.round(context, request, *now.iteration);
+    if (!outcome.moved) co_return outcome;
+  }
+  const bool may_hold = route.serves_models_only && context.options.hold_ms > 0;
+  const SteadyClock::time_point hold_until = began + std::chrono::milliseconds(context.options.hold_ms);
+  std::shared_ptr<job::Iteration> last;
+  for (int moves = 0; moves < kMoves; ++moves) {
+    job::Gate::View view = co_await context.job.gate().Enter(kSwitchPatience, last.get());
+    std::string_view refusal = Refusal(view, route);
+    while (may_hold && refusal.empty()) {
+      const bool held = co_await Hold(context, route, request, view, hold_until);
+      if (!held) break;
+      refusal = Refusal(view, route);
+    }
+    if (!refusal.empty()) {
+      co_return Outcome(refusal == kDisabledText ? Ending::kDisabled : Ending::kSafemode, PlainText(refusal));
+    }
+    if (context.withdrawing() && !route.serves_models_only) co_await context.AwaitWithdrawals();
+    Outcome outcome = co_await route.round(context, request, *view.iteration);
+    if (!outcome.moved) co_return outcome;
+    context.job.NoteMoved();
+    last = view.iteration;
+  }
+  co_return SafemodeOutcome();
+}
+
+net::HttpHandler Handler(RoundContext& context, Route route) {
+  return [&context, route](const net::HttpRequest& request) -> Task<net::HttpReply> {
+    const SteadyClock::time_point began = SteadyClock::now();
+    Outcome outcome(Ending::kRejected, net::HttpReply());
+    try {
+      outcome = co_await Serve(context, route, request, began);
+    } catch (const std::exception& error) {
+      MSFL_LOG(kError, "a round failed: path=" << request.path << " error=" << error.what());
+      outcome.reply = PlainText(kInnerErrorText);
+    }
+    context.statistics.Note(route.name, outcome.ending, SteadyClock::now() - began, request.body.size(),
+                            outcome.reply.head.size() + outcome.reply.tail.size());
+    co_return std::move(outcome.reply);
+  };
+}
+
+// Any method and any body, whatever state the instance is in.
+net::HttpHandler ExportHandler(RoundContext& context) {
+  return [&context](const net::HttpRequest&) -> Task<net::HttpReply> {
+    const job::Gate::View view = co_await context.job.gate().Enter(kSwitchPatience);
+    if (context.job.stopping() || view.switching || view.iteration == nullptr) {
+      co_return PlainText(kSafemodeText);
+    }
+    co_return ExportModel(*view.iteration);
+  };
+}
+
+}  // namespace
+
+std::string UrlPrefix(std::string_view text) {
+  const std::size_t first = text.find_first_not_of('/');
+  if (first == std::string_view::npos) return "/";
+  const std::size_t last = text.find_last_not_of('/');
+  return "/" + std::string(text.substr(first, last - first + 1)) + "/";
+}
+
+std::vector<net::HttpRoute> MakeRoutes(RoundContext& context) {
+  static constexpr Route kRoutes[] = {
+      {"startFLJob", RoundName::kStartFlJob, &StartFlJob, false},
+      {"updateModel", RoundName::kUpdateModel, &UpdateModel, false},
+      {"getModel", RoundName::kGetModel, &GetModel, true},
+      {"getResult", RoundName::kGetResult, &GetResult, true},
+  };
+  const std::string prefix = UrlPrefix(context.options.http_url_prefix);
+  std::vector<net::HttpRoute> routes;
+  for (const Route& route : kRoutes) routes.push_back({prefix + route.path, Handler(context, route)});
+  net::HttpRoute exported{prefix + "exportModel", ExportHandler(context)};
+  exported.takes_empty_body = true;
+  routes.push_back(std::move(exported));
+  return routes;
+}
+
+}  // namespace msfl::rounds
