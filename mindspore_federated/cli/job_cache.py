@@ -163,6 +163,9 @@ class JobCache:
             for node_id, row in self.redis.hgetall(self.prefix + "nodes").items():
                 words = row.decode(errors="replace").split(" ")
                 alive = bool(self.redis.exists(self.prefix.encode() + b"alive:" + node_id))
+                # Row and heartbeat go in one step when a node leaves, which may be right now.
+                if not alive and not self.redis.hexists(self.prefix + "nodes", node_id):
+                    continue
                 http = words[2] if len(words) > 3 and words[2] != "-" else ""
                 tcp = words[1] if len(words) > 1 and words[1] != "-" else ""
                 found.append(Node(node_id.decode(errors="replace"), words[0], tcp, http, alive))
