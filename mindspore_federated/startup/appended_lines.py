@@ -63,6 +63,13 @@ class AppendedLines:
             log.progress("What could not be written to %s is there now", self.path)
         return not self._pending
 
+    def close(self) -> None:
+        """Tries once more; what still cannot be written is put into the log."""
+        if not self.flush(quiet=True):
+            for line in self._pending:
+                log.error("This line is not in %s: %s", self.path, line.decode("utf-8", "replace").rstrip())
+            self._pending.clear()
+
     def _open(self) -> int:
         # A pipe without a reader is an error here, not a wait without end.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK

@@ -112,8 +112,8 @@ class IterationRecorder:
 
     def close(self) -> None:
         """Tries once more what failed, and writes the newest model if it has no file yet."""
-        self._metrics.flush()
-        self._events.flush()
+        self._metrics.close()
+        self._events.close()
         if self._unsaved is not None:
             self._save(self._unsaved)
         if self._history is not None:

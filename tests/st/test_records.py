@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import shutil
 import signal
 import time
@@ -174,6 +175,25 @@ async def test_an_iteration_outlives_its_folders(
     log = server.log.read_text()
     assert "Failed to write out/metrics.jsonl: " in log
     assert "Failed to write the recovery checkpoint of iteration 2: " in log
+
+
+async def test_a_disk_that_is_full_for_a_while(
+    start_server: Callable[..., Any], iterate: Callable[..., Awaitable[Any]]
+) -> None:
+    """A limit on the size of files stands for it; the metrics are near the limit, the log is not."""
+    server = start_server({"fl_iteration_num": 9})
+    metrics = server.folder / "metrics.jsonl"
+    metrics.write_bytes(b"\n" * (1 << 20))
+    none = resource.RLIM_INFINITY
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, ((1 << 20) + 100, none))
+    await iterate(server, 1)
+    await iterate(server, 2)
+    assert metrics.stat().st_size == 1 << 20
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (none, none))
+    await iterate(server, 3)
+    lines = [json.loads(line) for line in metrics.read_text().split()]
+    assert [line["currentIteration"] for line in lines] == [1, 2, 3]
+    assert "there is no room for a whole line; 1 line(s) are kept" in server.log.read_text()
 
 
 async def test_a_killed_server_leaves_whole_files(

@@ -120,3 +120,13 @@ def test_what_is_kept_is_bounded(told: list[str], monkeypatch: pytest.MonkeyPatc
     for text in "abc":
         lines.add(text)
     assert told == ["A line for /dev/full is lost: 2 wait already. It was: c"]
+
+
+def test_what_cannot_be_written_at_the_end_is_in_the_log(told: list[str]) -> None:
+    lines = AppendedLines("/dev/full")
+    lines.add("ä")
+    lines.add("b")
+    lines.close()
+    assert told == ["This line is not in /dev/full: ä", "This line is not in /dev/full: b"]
+    lines.close()
+    assert len(told) == 2
