@@ -191,7 +191,7 @@ async def test_a_disk_that_is_full_for_a_while(
     assert metrics.stat().st_size == 1 << 20
     resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (none, none))
     await iterate(server, 3)
-    lines = [json.loads(line) for line in metrics.read_text().split()]
+    lines = [json.loads(line) for line in metrics.read_text().splitlines() if line]
     assert [line["currentIteration"] for line in lines] == [1, 2, 3]
     assert "there is no room for a whole line; 1 line(s) are kept" in server.log.read_text()
 
