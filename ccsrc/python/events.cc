@@ -3,6 +3,8 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <vector>
+
 #include "python/bindings.h"
 
 namespace py = pybind11;
@@ -28,6 +30,33 @@ std::optional<Event> EventQueue::Pop(std::chrono::duration<double> timeout) {
 }
 
 namespace {
+
+struct LogListeners {
+  std::mutex mutex;
+  std::vector<std::shared_ptr<EventQueue>> queues;
+};
+
+// Never destroyed, like the sink itself.
+LogListeners& Listeners() {
+  static auto* listeners = new LogListeners;
+  return *listeners;
+}
+
+void TellNewest(const std::vector<std::shared_ptr<EventQueue>>& queues) {
+  if (queues.empty()) {
+    SetLogSink({});
+    return;
+  }
+  SetLogSink([events = queues.back()](const LogLine& line) {
+    Event event;
+    event.kind = "log";
+    event.level = line.level;
+    event.text = line.text;
+    event.file = std::string(line.file);
+    event.line = line.line;
+    events->Push(std::move(event));
+  });
+}
 
 const char* StateWord(cache::InstanceState state) {
   switch (state) {
@@ -61,6 +90,18 @@ py::list Features(const Event& event) {
 }
 
 }  // namespace
+
+void ListenToLog(const std::shared_ptr<EventQueue>& events) {
+  const std::lock_guard lock(Listeners().mutex);
+  Listeners().queues.push_back(events);
+  TellNewest(Listeners().queues);
+}
+
+void IgnoreLog(const std::shared_ptr<EventQueue>& events) {
+  const std::lock_guard lock(Listeners().mutex);
+  std::erase(Listeners().queues, events);
+  TellNewest(Listeners().queues);
+}
 
 void BindEvents(py::module_& module) {
   module.def(

@@ -37,4 +37,9 @@ class EventQueue {
   std::deque<Event> events_;
 };
 
+// A process may run several Servers, but has one log: its lines go to the queue that began to listen last, or
+// to stderr.
+void ListenToLog(const std::shared_ptr<EventQueue>& events);
+void IgnoreLog(const std::shared_ptr<EventQueue>& events);  // harmless if it does not listen
+
 }  // namespace msfl::python

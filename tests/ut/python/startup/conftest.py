@@ -115,7 +115,7 @@ class Jobs:
         }
         for section, keys in sections.items():
             values[section] = {**values.get(section, {}), **keys}
-        path = self.folder / f"{len(self._made)}.yaml"
+        path = self.folder / f"{values['fl_name']}.yaml"
         path.write_text(yaml.safe_dump(values))
         return str(path)
 

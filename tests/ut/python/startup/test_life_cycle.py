@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +35,12 @@ from mindspore_federated.startup.errors import job_error
 
 pytest.importorskip("mindspore_federated._core", reason="the compiled core is not installed")
 DEADLINE = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def wait_until(true: Callable[[], object]) -> None:
@@ -240,3 +249,46 @@ def test_errors_of_the_core_by_their_code() -> None:
 
 def test_the_other_spelling(tmp_path: Path) -> None:
     assert FLSchedulerJob is FlSchedulerJob
+
+
+TWO_JOBS = """
+import subprocess
+import sys
+import time
+import numpy as np
+from mindspore_federated import FLServerJob
+port, *jobs = sys.argv[1:]
+model = {"w": np.zeros(2, np.float32)}
+first, second = (FLServerJob(*arguments.split(","), checkpoint_dir="ckpt") for arguments in jobs)
+first.start(model)
+second.start(model)
+first.stop()
+first.join()
+print("-- one left", file=sys.stderr, flush=True)
+FLServerJob(*jobs[0].split(","))
+subprocess.run(["redis-cli", "-p", port, "shutdown", "nosave"], check=True)
+while second.status != "safemode":
+    time.sleep(0.02)
+second.stop()
+second.join()
+"""
+
+
+def test_the_log_of_two_jobs_is_one(jobs: Any, make_redis: Any, tmp_path: Path) -> None:
+    redis = make_redis()
+    jobs.cache = redis.address
+    made = [f"{jobs.configuration(name)},127.0.0.1:{free_port()}" for name in ("first", "second")]
+    path = os.pathsep.join(sys.path)
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", TWO_JOBS, str(redis.port), *made],
+        env={**os.environ, "GLOG_v": "0", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        cwd=tmp_path,
+        check=True,
+    )
+    lines = run.stderr.splitlines()
+    assert [line for line in lines if " FEDERATED(" not in line] == ["-- one left"]
+    # The core speaks to the same log, also when one of its Servers has gone.
+    assert any(".cc:" in line for line in lines[lines.index("-- one left") :])
