@@ -36,7 +36,7 @@ class FLServerJob:
         http_server_address: where devices are served: ``ip:port``, ``name:port``, ``[ipv6]:port``,
             ``0.0.0.0:port``, ``[::]:port``.
         tcp_server_ip: address or name at which peers are served; the port is chosen by the system.
-        checkpoint_dir: folder of recovery checkpoints; made when the first one is written.
+        checkpoint_dir: folder of recovery checkpoints; made at the start of a run.
         ssl_config: passwords of the certificates, if TLS is on.
         advertise_address: IP address or name, without a port, that others use to reach this Server, if it is
             not the one that is bound. Without it a Server that listens at a wildcard tells the address with
