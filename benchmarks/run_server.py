@@ -24,7 +24,7 @@ def main() -> None:
         model[name] = np.linspace(-1, 1, int(elements), dtype=np.float32)
     if not checkpoint_dir:
         checkpoint_dir = tempfile.gettempdir() + "/msfl-bench-no-checkpoints"
-        RecoveryStore.save = lambda self, iteration, parameters: ""  # type: ignore[method-assign]
+        RecoveryStore.save = lambda self, *_arguments: ""  # type: ignore[method-assign]
     job = FLServerJob(yaml_config=config, http_server_address=address, checkpoint_dir=checkpoint_dir)
     job.run(model)
 
