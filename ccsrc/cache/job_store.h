@@ -157,9 +157,9 @@ struct ExpireAnswer {
 };
 
 // A line on the channel `events`: "<kind> <instance> <iteration>"; the iteration is the current one after
-// what happened. kStartOpen: a full startFLJob has a place again, since one was withdrawn. kDeadline: a
-// deadline was set, also when a full updateModel opens again since leases were given back. kOther: anything
-// else worth a look, such as nodes that are gone.
+// what happened. kStartFull: or its window ended with enough. kStartOpen: a full startFLJob has a place
+// again, since one was withdrawn. kDeadline: a deadline was set, also when a full updateModel opens again
+// since leases were given back. kOther: anything else worth a look, such as nodes that are gone.
 struct JobEvent {
   enum class Kind {
     kStartFull,
@@ -228,7 +228,8 @@ class JobStore {
                                     const Node& node);
 
   // For a Join or Reserve whose answer was lost: undoes what it did, and if it is yet to run it will do
-  // nothing (kMoved). An update that is counted stays counted.
+  // nothing (kMoved). An update that is counted stays counted. The device of an update that is withdrawn may
+  // start again in the same iteration: it keeps its place, whatever the threshold.
   Task<Result<void>> Withdraw(IterationKey iteration, std::string fl_id, std::string nonce);
 
   // Puts a device's vector at the head of the instance's list, of which the newest `kept` stay. The nonce is

@@ -162,7 +162,7 @@ Task<> Job::Run() {
   if (status_.state == cache::InstanceState::kFinish) {
     MSFL_LOG(kWarning,
              "the job has finished before: devices are served its model and train no more. To train "
-             "again choose another fl_name");
+             "again start a new instance (/newInstance of the Scheduler), or choose another fl_name");
   }
   Phase phase = status_.state == cache::InstanceState::kRunning ? Phase::kCollect : Phase::kRest;
   while (phase != Phase::kShutdown) {
@@ -250,6 +250,7 @@ void Job::NoteSpoilt(const cache::IterationKey& key) {
 
 void Job::NoteRecorded(std::uint64_t iteration) {
   recorded_ = iteration;
+  --unrecorded_;
   wakeup_.Notify();
 }
 

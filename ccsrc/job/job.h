@@ -8,6 +8,7 @@
 //             finished)
 //   Rest -----+           +--cache unreachable--> Failure --back--> Collect or Rest
 //   any phase, when this process or the job is stopped --> Shutdown
+//   any phase, when a new instance began --> Switch --> Collect, in iteration 1
 //
 // One file for each phase. Every move of the cluster is a compare-and-set in the cache, so any Server may
 // make it.
@@ -133,6 +134,7 @@ class Job {
   std::atomic<bool> stop_requested_{false}, look_now_{false}, beat_ended_{false};
   std::atomic<std::int64_t> deadline_ns_{INT64_MAX};  // steady clock
   std::atomic<std::uint64_t> recorded_{0};
+  std::atomic<std::int64_t> unrecorded_{0};  // iterations that ended and whose files are not written yet
   std::atomic<std::uint64_t> seen_started_{0}, seen_counted_{0};
   std::mutex spoilt_mutex_;
   cache::IterationKey spoilt_;
