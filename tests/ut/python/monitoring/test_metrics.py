@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[4]
 
 
 class View:
-    def __init__(self, status: str = "serving", **stats: int) -> None:
+    def __init__(self, status: str = "serving", /, **stats: int) -> None:
         self.status = status
         self.stats = stats
 
@@ -50,8 +50,9 @@ def everything() -> dict[str, int]:
 def test_before_a_server_is_up_its_state_is_all_there_is() -> None:
     found = samples(View("starting"))
     ours = {key: value for key, value in found.items() if key[0].startswith("msfl_")}
-    states = {("msfl_server_state", state): float(state == "starting") for state in STATES}
-    assert ours == {("msfl_ready",): 0.0, **states}
+    expected: dict[tuple[str, ...], float] = {("msfl_ready",): 0.0}
+    expected.update({("msfl_server_state", state): float(state == "starting") for state in STATES})
+    assert ours == expected
     assert found["process_start_time_seconds",] > 0
 
 

@@ -39,9 +39,12 @@ class Redis:
         self.port = free_port()
         self.socket = str(folder / "redis.sock")
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "-::1", "--save", ""]
-        self._process = subprocess.Popen(
-            [*command, "--unixsocket", self.socket, *options], stdout=subprocess.DEVNULL, cwd=folder
-        )
+        self._command, self._folder = [*command, "--unixsocket", self.socket, *options], folder
+        self.restart()
+
+    def restart(self) -> None:
+        """Starts it, empty, where it was."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, cwd=self._folder)
 
         def answers() -> bool:
             try:

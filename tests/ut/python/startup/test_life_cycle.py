@@ -127,7 +127,12 @@ def test_the_end_of_a_block_is_the_end_of_the_job(jobs: Any, model: Any) -> None
 
 def test_run_can_be_stopped_by_another_thread(jobs: Any, model: Any, said: list[str]) -> None:
     job = jobs.server()
-    threading.Thread(target=lambda: (wait_until(lambda: job.status == "serving"), job.stop())).start()
+
+    def stop_it() -> None:
+        wait_until(lambda: job.status == "serving")
+        job.stop()
+
+    threading.Thread(target=stop_it).start()
     job.run(model)
     assert job.status == "stopped"
     assert "Stop was requested; begin exit" in said
