@@ -39,15 +39,16 @@ def _truncated_normal(
     return (sigma * values).astype(np.float32)
 
 
-def inputs(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def inputs(pixels: NDArray[np.uint8], light_ink: bool = False) -> NDArray[np.float32]:
     """What LeNet sees of images (n, 28, 28), 0 paper to 255 ink: (n, 3, 32, 32), 1.0 is paper.
 
     Enlarged bilinearly with pixels as squares, one grey value in all three channels: as the devices of the
-    reference read the guides' image files.
+    reference read the guides' image files. With `light_ink` 1.0 is ink, and training takes half as long to
+    get going; not to be mixed with devices that see it the other way round.
     """
     enlarge = _bilinear(pixels.shape[1], 32)
-    light = 1 - pixels.astype(np.float32) / 255
-    grey = enlarge @ light @ enlarge.T
+    ink = pixels.astype(np.float32) / 255
+    grey = enlarge @ (ink if light_ink else 1 - ink) @ enlarge.T
     return np.ascontiguousarray(np.repeat(grey[:, None], 3, axis=1), np.float32)
 
 

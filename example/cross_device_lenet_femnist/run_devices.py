@@ -39,6 +39,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--iterations", type=int, default=0, help="stop after so many; 0: when the job is over"
     )
+    parser.add_argument(
+        "--light_ink", action="store_true", help="1.0 is ink, which learns sooner; see README.md"
+    )
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     if given.devices < 1 or given.first < 0 or given.iterations < 0:
@@ -57,14 +60,14 @@ def first_trainer(framework: str, data: Any, eval_data: Any) -> Any:
     return MindSporeTrainer(lenet_mindspore.network(), data, eval_data)
 
 
-def prepared(images: Images) -> tuple[Any, Any] | None:
-    return (lenet.inputs(images.pixels), images.labels) if len(images) else None
-
-
 class Devices:
     def __init__(self, given: argparse.Namespace, writers: list[Writer], test: Images) -> None:
         self._given = given
         self._url = f"http://{given.http_server_address}"
+
+        def prepared(images: Images) -> tuple[Any, Any] | None:
+            return (lenet.inputs(images.pixels, given.light_ink), images.labels) if len(images) else None
+
         self._judge = first_trainer(given.framework, prepared(writers[0].train), prepared(test))
         self._trainers = [
             self._judge.for_data(
