@@ -41,11 +41,13 @@ class TrafficRecord:
         self._thread.start()
 
     def close(self) -> None:
-        """Takes a last sample and writes what is left."""
+        """Takes a last sample and writes what is left; what cannot be written goes to the log."""
         if self._thread is not None:
             self._ended.set()
             self._thread.join()
             self._thread = None
+            for file in self._files.values():
+                file.close()
 
     def note(self, unix_seconds: float, received: int, sent: int) -> None:
         """Takes the counts at a time; what was added since the last call belongs to that second."""
@@ -71,8 +73,8 @@ class TrafficRecord:
             ended = self._ended.wait(_SAMPLE_SECONDS)
             counts = stats()
             self.note(time.time(), counts.get("round_bytes_received", 0), counts.get("round_bytes_sent", 0))
-            if ended or time.monotonic() >= flushed + _FLUSH_SECONDS:
-                self.flush()
-                flushed = time.monotonic()
             if ended:
                 return
+            if time.monotonic() >= flushed + _FLUSH_SECONDS:
+                self.flush()
+                flushed = time.monotonic()

@@ -207,6 +207,15 @@ def test_what_cannot_be_written_is_kept(
     assert json.loads(file.read_text())["send"] == 4
 
 
+def test_what_could_not_be_written_by_the_end_is_in_the_log(tmp_path: Path, said: list[str]) -> None:
+    folder = tmp_path / "rates"
+    folder.write_text("in the way")
+    record = TrafficRecord(str(folder))
+    record.start("127.0.0.1:5", lambda: {"round_bytes_received": 3, "round_bytes_sent": 4})
+    record.close()
+    assert '{"receive":3,"send":4,"time":"' in said[-1]
+
+
 def test_without_a_folder_no_thread() -> None:
     record = TrafficRecord("")
     record.start("127.0.0.1:5", dict)
