@@ -6,6 +6,7 @@ written waits; one that Redis has lost is written again while this process knows
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -65,16 +66,18 @@ class SharedHistory:
             try:
                 if batch:
                     self._write(batch)
-                if time.monotonic() >= renewal:
-                    renewal = time.monotonic() + _RENEW_SECONDS
-                    self._rows.renew_history()
             except JobRowsError as error:
                 if not self._wait_after(error, retry_seconds):
                     return
                 retry_seconds = min(2 * retry_seconds, _LAST_RETRY_SECONDS)
                 continue
             retry_seconds = _FIRST_RETRY_SECONDS
-            self._note_written(batch)
+            if batch:
+                self._note_written(batch)
+            if time.monotonic() >= renewal:
+                renewal = time.monotonic() + _RENEW_SECONDS
+                with contextlib.suppress(JobRowsError):  # the row has days left
+                    self._rows.renew_history()
 
     def _write(self, batch: list[HistoryLine]) -> None:
         known = self._rows.add_history(batch)
