@@ -16,7 +16,8 @@ from cluster_processes import FOLDER, INNER_SCRIPT, of_this_folder, working_fold
 
 LOGS = FOLDER / "logs"
 
-_PATIENCE = 20.0
+_PATIENCE = 60.0  # seconds
+_HINT_AFTER = 5.0
 _TAIL = 12
 _LEVEL = "GLOG_v"
 
@@ -67,24 +68,31 @@ def start(what: str, name: str, arguments: Sequence[str], ready: str) -> Started
 
 
 def report(started: Sequence[Started], patience: float = _PATIENCE) -> int:
-    """Waits until each is up or has ended, and says which; returns 1 if one has ended, else 0."""
-    deadline = time.monotonic() + patience
+    """Waits until each is up or has ended, and says which; returns 1 if one has ended, else 0.
+
+    What keeps one waiting, such as a Redis that isn't there, stands at the end of its log and is told, too.
+    """
+    began = time.monotonic()
     waiting = list(started)
+    told: set[str] = set()
     failures = 0
     while waiting:
-        late = time.monotonic() > deadline
+        passed = time.monotonic() - began
         for one in list(waiting):
-            text = one.log.read_text(errors="replace")
             status = one.child.poll()
+            lines = one.log.read_text(errors="replace").splitlines()
             if status is not None:
                 failures += 1
-                tail = "\n".join(["", *text.splitlines()[-_TAIL:]]).replace("\n", "\n    ")
+                tail = "".join(f"\n    {line}" for line in lines[-_TAIL:])
                 print(f"{one.what} has ended with exit code {status}. The end of {one.log}:{tail}")
-            elif one.ready in text:
+            elif any(one.ready in line for line in lines):
                 print(f"{one.what} is up: pid {one.child.pid}, log {one.log}")
-            elif late:
+            elif passed > patience:
                 print(f"{one.what} is still starting: pid {one.child.pid}, see {one.log}")
             else:
+                if passed > _HINT_AFTER and one.what not in told and lines:
+                    told.add(one.what)
+                    print(f"{one.what} is not up yet: {lines[-1]}", flush=True)
                 continue
             waiting.remove(one)
         time.sleep(0.05)
