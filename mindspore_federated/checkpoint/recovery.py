@@ -56,7 +56,6 @@ class RecoveryStore:
         self._prefix = f"{fl_name}_recovery_iteration_"
         self._suffix = f".{format}"
         self._keep = keep
-        self._instance: str | None = None  # of the newest file that this process wrote
 
     def open(self) -> None:
         """Makes the folder and removes what killed writers left. Failures are logged, the Server goes on."""
@@ -132,12 +131,18 @@ class RecoveryStore:
         return None
 
     def save(
-        self, iteration: int, parameters: Sequence[tuple[str, NDArray[np.float32]]], instance: str = ""
+        self,
+        iteration: int,
+        parameters: Sequence[tuple[str, NDArray[np.float32]]],
+        ended: float | None = None,
     ) -> str:
-        """Writes the model that `iteration` of `instance` produced, then removes all but the newest files.
+        """Writes the model that `iteration` produced, then removes all but the newest files.
+
+        Files of higher iterations that were there before `iteration` ended (Unix time; default now) are of a
+        former life of the job and step aside.
 
         Returns:
-            The path of the new file.
+            The path of the new file; "" if another Server has written a newer one meanwhile.
 
         Raises:
             OSError: it cannot be written.
@@ -145,13 +150,14 @@ class RecoveryStore:
         """
         os.makedirs(self.folder, exist_ok=True)
         remove_leftovers(self.folder, self._prefix)
+        files = self.files()
+        ahead = [file for file in files if file.iteration > iteration]
+        if ended is not None and any(_written(file.path) > ended for file in ahead):
+            return ""
         path = self._new_path(iteration)
-        older = [file for file in self.files() if file.path != path]
         write_model(path, parameters)
-        if instance != self._instance:
-            self._supersede([file for file in older if file.iteration > iteration])
-            older = [file for file in older if file.iteration <= iteration]
-            self._instance = instance
+        self._supersede(ahead)
+        older = [file for file in files if file.iteration <= iteration]
         for file in older[: max(0, len(older) - (self._keep - 1))]:
             self._remove(file.path)
         return path
@@ -168,7 +174,6 @@ class RecoveryStore:
             seconds += 1
 
     def _supersede(self, files: Sequence[RecoveryFile]) -> None:
-        """Files of another life of the job whose iterations are ahead of this one's."""
         for file in files:
             try:
                 os.rename(file.path, file.path + SUPERSEDED)
@@ -200,6 +205,14 @@ class RecoveryStore:
             pass  # another Server was faster
         except OSError as error:
             log.warning("Failed to remove the old recovery checkpoint file %s: %s", path, error.strerror)
+
+
+def _written(path: str) -> float:
+    """When a file was written last, Unix time; 0 if it is gone."""
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
 
 
 def tell_left_out(path: str, others: Sequence[tuple[str, str]]) -> None:

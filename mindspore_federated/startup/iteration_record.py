@@ -26,6 +26,7 @@ class _Unsaved(NamedTuple):
     iteration: int
     instance: str
     features: Features
+    ended: float  # Unix time
     failed: bool  # or not due yet
 
 
@@ -141,7 +142,7 @@ class IterationRecorder:
         """The path of the recovery file; "" if there is none, when the model is kept until there is one."""
         if not features:
             return ""
-        unsaved = _Unsaved(event.iteration, event.instance_name, features, failed=False)
+        unsaved = _Unsaved(event.iteration, event.instance_name, features, time.time(), failed=False)
         due = event.iteration % self._every == 0 or event.iteration >= event.iterations
         # A new instance begins again at 1: without a file of its own, a restart would go on with the old one.
         if due or self._saved_instance not in (None, event.instance_name):
@@ -152,7 +153,7 @@ class IterationRecorder:
     def _save(self, unsaved: _Unsaved, quiet: bool = False) -> str:
         parameters = [(name, values) for name, values, _ in unsaved.features]
         try:
-            path = self._store.save(unsaved.iteration, parameters, unsaved.instance)
+            path = self._store.save(unsaved.iteration, parameters, unsaved.ended)
         except (OSError, CheckpointError) as error:
             self._unsaved = unsaved._replace(failed=True)
             if not quiet:
