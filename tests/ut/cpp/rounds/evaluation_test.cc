@@ -51,7 +51,8 @@ class EvaluationTest : public RoundTest {
     return AskTable<schema::ResponseUpdateModel>("updateModel", EvaluatedUpdate(fl_id, iteration, items));
   }
 
-  std::string Row() const { return "ms_fl:{round test}:" + job_->instance_name() + ":evaluation"; }
+  std::string Instance() const { return job_->gate().Look().iteration->key().instance; }
+  std::string Row() const { return "ms_fl:{round test}:" + Instance() + ":evaluation"; }
   cache::RedisValue Tell(std::vector<std::string> words) {
     return OnControl(client_->Command(std::move(words))).value();
   }
@@ -151,7 +152,7 @@ TEST_F(EvaluationTest, PushedTwiceItIsThereOnce) {
   StartWith(5);
   const std::string bytes(8, 'x');
   for (const char* nonce : {"n1", "n1", "n2", "n1"}) {
-    ASSERT_TRUE(OnControl(store_->PushEvaluation(job_->instance_name(), bytes, nonce, 5)));
+    ASSERT_TRUE(OnControl(store_->PushEvaluation(Instance(), bytes, nonce, 5)));
   }
   EXPECT_EQ(Tell({"LLEN", Row()}).integer, 2);
 }
