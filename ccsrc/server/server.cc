@@ -247,6 +247,8 @@ void Server::Stop() {
   if (running_.valid()) running_.wait();
   if (http_) http_->Stop(kStopGrace);
   if (redis_) redis_->Stop();
+  // Not before another thread's CutStartShort() is through with the loops: it waits for them.
+  const std::lock_guard made(made_mutex_);
   loops_.Stop();
 }
 

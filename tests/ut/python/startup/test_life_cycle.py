@@ -185,6 +185,18 @@ def test_a_job_that_is_stopped_while_it_starts(jobs: Any, model: Any, said: list
     assert (job.status, callback.hooks) == ("stopped", ["before_stopped"])
 
 
+@pytest.mark.parametrize("milliseconds", range(0, 40, 2))
+def test_a_stop_at_any_moment_of_the_start(jobs: Any, model: Any, milliseconds: int) -> None:
+    job = jobs.server(name="cut short")
+    stopper = threading.Timer(milliseconds / 1000, job.stop)
+    stopper.start()
+    job.start(model)  # up, or stopped before it was
+    stopper.join()
+    job.stop()
+    assert job.join(DEADLINE)
+    assert job.status == "stopped"
+
+
 def test_a_port_that_is_taken(jobs: Any, model: Any, said: list[str]) -> None:
     callback = Noted()
     with socket.create_server(("127.0.0.1", 0)) as taken:
