@@ -11,7 +11,7 @@ import typer
 from mindspore_federated.cli.checks.cache import examine_cache
 from mindspore_federated.cli.checks.finding import PROBLEM, WARNING, Finding, ok, problem
 from mindspore_federated.cli.checks.job import examine_files, examine_limits, examine_ports, examine_token
-from mindspore_federated.cli.checks.machine import examine_machine
+from mindspore_federated.cli.checks.machine import examine_machine, reason
 from mindspore_federated.cli.failure import CommandError, ExitCode, guarded
 from mindspore_federated.cli.job_cache import JobCache, connect
 from mindspore_federated.cli.options import AsJson, MaybeJobFile
@@ -68,8 +68,11 @@ def examine(file: _MaybeText, addresses: list[str], checkpoint_dir: str) -> Iter
     yield ok("configuration", file)
     yield from examine_files(config, checkpoint_dir)
     yield examine_limits(config)
-    yield from examine_token(config)
-    yield from _around(config, file, addresses)
+    try:
+        yield from examine_token(config)
+        yield from _around(config, file, addresses)
+    except ImportError as error:
+        yield problem("packages", reason(error), "pip install --force-reinstall build/package/*.whl")
 
 
 def _around(config: ServerConfig, file: str, addresses: list[str]) -> Iterator[Finding]:

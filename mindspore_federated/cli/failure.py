@@ -59,7 +59,9 @@ def guarded(command: _Command) -> _Command:
         except BrokenPipeError:
             raise
         except ImportError as error:
-            failure = CommandError(ExitCode.FAILED, f"{error}: 'pip install mindspore_federated' brings it")
+            # The last line: NumPy, for one, tells a story before it comes to the point.
+            reason = (str(error).strip().splitlines() or [repr(error)])[-1]
+            failure = CommandError(ExitCode.FAILED, f"{reason}; 'msfl doctor' looks for what is missing")
         except (OSError, RuntimeError, ValueError) as error:
             if isinstance(error, (typer.Exit, typer.Abort)):
                 raise

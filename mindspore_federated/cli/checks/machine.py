@@ -32,11 +32,16 @@ def python() -> Finding:
     )
 
 
+def reason(error: ImportError) -> str:
+    """The last line: NumPy, for one, tells a story before it comes to the point."""
+    return (str(error).strip().splitlines() or [repr(error)])[-1]
+
+
 def numpy() -> Finding:
     try:
-        found = version("numpy")
-    except PackageNotFoundError:
-        return problem("numpy", "not installed", "pip install 'numpy>=1.26'")
+        found = str(importlib.import_module("numpy").__version__)
+    except ImportError as error:
+        return problem("numpy", reason(error), "pip install --force-reinstall 'numpy>=1.26'")
     numbers = tuple(int(part) for part in found.split(".")[:2] if part.isdigit())
     if numbers < (1, 26):
         return problem("numpy", f"{found} is too old", "pip install 'numpy>=1.26'")

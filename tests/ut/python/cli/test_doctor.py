@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -34,6 +35,17 @@ def test_the_machine(msfl):
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("python", "numpy", "core", "mindspore", "torch", "scikit-learn", "redis-server"):
         assert f" {name}: " in done.stdout
+
+
+def test_a_package_that_does_not_load(msfl, write_job, folder):
+    (folder / "broken" / "numpy").mkdir(parents=True)
+    (folder / "broken" / "numpy" / "__init__.py").write_text("raise ImportError('a story\\n\\nthe point')\n")
+    broken = os.pathsep.join([str(folder / "broken"), msfl.environment["PYTHONPATH"]])
+    found = findings(msfl("doctor", write_job(None), "--json", PYTHONPATH=broken))
+    assert (found["numpy"]["level"], found["numpy"]["detail"]) == ("problem", "the point")
+    done = msfl("server", "job.yaml", PYTHONPATH=broken)
+    assert done.returncode == ExitCode.FAILED
+    assert done.stderr == "msfl: the point; 'msfl doctor' looks for what is missing\n"
 
 
 def test_all_is_well(msfl, start_redis, write_job):
