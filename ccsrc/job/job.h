@@ -101,7 +101,6 @@ class Job {
   // The Python layer has the files of `iteration` on disk. From any thread.
   void NoteRecorded(std::uint64_t iteration);
 
-  const std::string& instance_name() const { return status_.current.instance; }
   // As given, with what Open() has adopted from the running instance.
   const ServerOptions& options() const { return options_; }
 

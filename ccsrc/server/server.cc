@@ -200,7 +200,6 @@ Result<void> Server::OpenJob(const std::vector<StartFeature>& features, std::uin
                                           " with distributed cache failed, distributed_cache_address: " +
                                           display + ": " + opened.error().text};
   }
-  instance_name_ = job_->instance_name();
   if (const Result<void> alone = OnControlLoop(job_->AwaitAlone()); !alone) return alone;
 
   std::vector<model::Feature> declared;
@@ -295,6 +294,13 @@ std::map<std::string, std::uint64_t> Server::Stats() const {
   stats["iteration"] = iteration ? iteration->number() : 0;
   if (iteration) stats["iterations"] = iteration->rules().iterations;
   return stats;
+}
+
+std::string Server::instance_name() const {
+  const std::lock_guard lock(made_mutex_);
+  if (!job_) return {};
+  const std::shared_ptr<const job::Iteration> iteration = job_->gate().Look().iteration;
+  return iteration ? iteration->key().instance : std::string();
 }
 
 std::string_view Server::service() const {

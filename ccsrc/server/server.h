@@ -48,7 +48,8 @@ class Server {
   // 0 before Start().
   std::uint16_t http_port() const;
   const std::string& node_id() const { return node_id_; }
-  const std::string& instance_name() const { return instance_name_; }
+  // The one whose iteration is served; empty before Start().
+  std::string instance_name() const;
 
   // From any thread at any time, also before and during Start() and Stop(). Names and meanings:
   // docs/metrics.md.
@@ -86,7 +87,7 @@ class Server {
   // Holds the TCP port that the node is known by; Servers don't talk to each other yet.
   std::unique_ptr<asio::basic_socket_acceptor<asio::ip::tcp, Executor>> node_port_;
   std::future<void> running_;
-  std::string advertised_http_host_, node_id_, tcp_address_, instance_name_;
+  std::string advertised_http_host_, node_id_, tcp_address_;
 
   std::atomic<std::uint64_t> iterations_valid_{0}, iterations_failed_{0};
 

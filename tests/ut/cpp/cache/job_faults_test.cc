@@ -65,6 +65,7 @@ TEST_F(Faults, EveryCallFailsWithoutRedis) {
   EXPECT_TRUE(unavailable(Sync(loops, store->Observe(At(1)))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Recreate(StatusAt(1), none, "x"))));
   EXPECT_TRUE(unavailable(Sync(loops, store->SetState(At(1), InstanceState::kStop))));
+  EXPECT_TRUE(unavailable(Sync(loops, store->NewInstance("i_2", none))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Read(At(1)))));
 }
 

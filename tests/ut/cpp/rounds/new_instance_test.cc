@@ -159,7 +159,6 @@ TEST_F(NewInstanceTest, RequestsWaitForItAndAreAnsweredInIt) {
       std::launch::async, [this] { return Ask("updateModel", UpdateRequest("d1", 1, AllWeights(9))); });
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   EXPECT_TRUE(job_->gate().Look().switching);
-  hold_records_ = false;
   job_->NoteRecorded(1);
   const Bytes8 started = start.get(), uploaded = upload.get();
   const auto* answer = flatbuffers::GetRoot<schema::ResponseFLJob>(started.data());
@@ -234,6 +233,22 @@ TEST_F(NewInstanceTest, WithoutWaitingForFilesTheSwitchGoesOn) {
   EXPECT_EQ(ended().size(), 2U);
   const std::lock_guard lock(mutex);
   EXPECT_EQ(errors, std::vector<std::string>());
+}
+
+TEST_F(NewInstanceTest, FilesThatAreNotWaitedForMayOnlyFallThreeIterationsBehind) {
+  hold_records_ = true;
+  ServerOptions options = Options();
+  options.await_record = false;
+  options.iterations = 9;
+  Start(options);
+  for (int number = 1; number <= 3; ++number) RunIteration(number, number);
+  std::future<void> fourth = std::async(std::launch::async, [this] { RunIteration(4, 4); });
+  while (ended().size() < 4) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_TRUE(job_->gate().Look().switching);
+  job_->NoteRecorded(1);
+  fourth.get();
+  while (job_->gate().Look().switching) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 }  // namespace

@@ -4,7 +4,9 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/use_future.hpp>
+#include <functional>
 #include <mutex>
+#include <thread>
 
 #include "base/log.h"
 #include "server/server.h"
@@ -52,7 +54,7 @@ class AgreementTest : public testing::Test {
     return started ? std::string() : started.error().text;
   }
 
-  void SetState(cache::InstanceState state) {
+  void OnStore(const std::function<void(net::EventLoops&, cache::JobStore&)>& use) {
     net::EventLoops loops(1);
     loops.Start();
     cache::RedisOptions redis_options;
@@ -63,10 +65,15 @@ class AgreementTest : public testing::Test {
     options.fl_name = "agreement test";
     options.iterations = 2;
     cache::JobStore store(client, options);
-    const cache::IterationKey any{"unknown", 1};
-    EXPECT_TRUE(asio::co_spawn(loops.control(), store.SetState(any, state), asio::use_future).get());
+    use(loops, store);
     client.Stop();
     loops.Stop();
+  }
+  void SetState(cache::InstanceState state) {
+    OnStore([state](net::EventLoops& loops, cache::JobStore& store) {
+      const cache::IterationKey any{"unknown", 1};
+      EXPECT_TRUE(asio::co_spawn(loops.control(), store.SetState(any, state), asio::use_future).get());
+    });
   }
 
   test::RedisProcess redis_;
@@ -136,6 +143,29 @@ TEST_F(AgreementTest, AStoppedJobSaysHowToGoOn) {
   }
   SetState(cache::InstanceState::kRunning);
   EXPECT_EQ(Start(Options()), "");
+}
+
+TEST_F(AgreementTest, AServerNamesTheInstanceItServes) {
+  StartFeature feature;
+  feature.feature.name = "w";
+  feature.feature.shape = {2};
+  feature.feature.elements = 2;
+  feature.feature.require_aggr = true;
+  feature.values = values_;
+  const std::vector<StartFeature> features{feature};
+  ServerOptions options = Options();
+  options.await_record = false;
+  Server server(
+      options, [](job::IterationEnded) {}, [] {});
+  EXPECT_EQ(server.instance_name(), "");
+  ASSERT_TRUE(server.Start(features, 1));
+  EXPECT_EQ(server.instance_name().substr(0, 2), "i_");
+  OnStore([](net::EventLoops& loops, cache::JobStore& store) {
+    const std::map<std::string, std::string> none;
+    EXPECT_TRUE(asio::co_spawn(loops.control(), store.NewInstance("i_2", none), asio::use_future).get());
+  });
+  while (server.instance_name() != "i_2") std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  server.Stop();
 }
 
 }  // namespace
