@@ -52,6 +52,11 @@ class Iteration {
   std::atomic<bool> start_fl_job_full{false};
   std::atomic<bool> update_model_full{false};
 
+  // The first of an instance that took the place of another one: who asks for its result before any device
+  // has started in it waits for the iteration of that number in the instance before. Set before it is seen.
+  bool follows_instance = false;
+  bool IsAwaited() const { return !follows_instance || began_ms.load(std::memory_order_relaxed) != 0; }
+
   // Evaluation vectors of counted updates on their way to the cache: the record of the iteration reads them
   // there.
   std::atomic<std::uint64_t> evaluations_under_way{0};

@@ -259,9 +259,11 @@ Standing Job::standing() const {
 }
 
 void Job::Adopt(const cache::Status& status, Rules rules) {
+  const bool follows = iteration_ != nullptr && status_.current.instance != status.current.instance;
   status_ = status;
   rules_ = rules;
   iteration_ = std::make_shared<Iteration>(status_.current, rules_, history_.Latest().model, *pool_);
+  iteration_->follows_instance = follows;
   deadline_ns_ = INT64_MAX;
   seen_started_ = 0;
   seen_counted_ = 0;

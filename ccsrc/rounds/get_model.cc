@@ -16,7 +16,8 @@ using Ending = Outcome::Ending;
 
 template <class Request>
 bool IsRunning(const Request& message, const job::Iteration& iteration) {
-  return message.iteration() >= 0 && static_cast<std::uint64_t>(message.iteration()) == iteration.number();
+  return message.iteration() >= 0 && static_cast<std::uint64_t>(message.iteration()) == iteration.number() &&
+         iteration.IsAwaited();
 }
 
 // `what` is "Model" or "Result".

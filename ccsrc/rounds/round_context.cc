@@ -48,6 +48,17 @@ Task<bool> RoundContext::MayAskAgain(SteadyClock::time_point asked_first,
   co_return false;
 }
 
+Task<> RoundContext::LetStartAgain(const cache::IterationKey& iteration, std::string_view fl_id) {
+  const std::string nonce = NewNonce();
+  if (job.stopping()) {  // the cache is there, but not for long
+    co_await store.Withdraw(iteration, std::string(fl_id), nonce);
+    co_return;
+  }
+  const Executor executor = co_await asio::this_coro::executor;
+  ++withdrawals_;
+  asio::co_spawn(executor, Withdraw(*this, iteration, std::string(fl_id), nonce), asio::detached);
+}
+
 Task<> RoundContext::Withdraw(RoundContext& context, cache::IterationKey iteration, std::string fl_id,
                               std::string nonce) {
   while (!context.job.stopping()) {

@@ -12,6 +12,7 @@
 #include "job/job.h"
 #include "net/http_message.h"
 #include "options/server_options.h"
+#include "rounds/returning_devices.h"
 #include "rounds/round_statistics.h"
 
 namespace msfl::rounds {
@@ -46,12 +47,17 @@ struct RoundContext {
   const ServerOptions options;
   SharedAnswer start_accepted, start_refused, update_refused;
   RoundStatistics statistics;
+  ReturningDevices returning;
 
   // For a request that the cache did not answer in time. True, after a pause, if it is worth asking again
   // under the same nonce while the device waits. Otherwise it is given up, and from then on will have no
   // effect, whether it ran or still will: a place that nobody knows of would hold up the iteration.
   Task<bool> MayAskAgain(SteadyClock::time_point asked_first, const cache::IterationKey& iteration,
                          std::string_view fl_id, std::string_view nonce);
+
+  // For an update that is refused although its device is in the iteration: it is told to start again, and may
+  // (JobStore::Withdraw). Does not wait for a cache that is away.
+  Task<> LetStartAgain(const cache::IterationKey& iteration, std::string_view fl_id);
 
   // Requests given up that the cache does not know of yet. A device's next request waits for them a while: it
   // may be refused for its own earlier one.

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "rounds/plain_text.h"
+#include "rounds/wire_format.h"
 
 namespace msfl::rounds {
 namespace {
@@ -16,6 +18,10 @@ constexpr std::chrono::milliseconds kSwitchPatience(10'000);
 // How often a request may find its iteration over; more means that iterations end faster than a request is
 // served.
 constexpr int kMoves = 5;
+// How long a device that must not be refused again waits at most; its own time-out is 90 s.
+constexpr std::chrono::seconds kReturnPatience(75);
+// Devices that are told safemode come back after 10 s.
+constexpr std::int64_t kSafemodePauseMs = 9'000;
 
 struct Route {
   const char* path;
@@ -55,6 +61,55 @@ Task<bool> Hold(RoundContext& context, const Route& route, const net::HttpReques
   co_return true;
 }
 
+// Who asks to start or uploads; empty if that can't be read. `claimed` is the iteration of an upload.
+std::string_view FlIdOf(const Route& route, const net::HttpRequest& request, std::int64_t& claimed) {
+  if (route.round == &StartFlJob) {
+    const auto* message = VerifiedRoot<schema::RequestFLJob>(request);
+    if (message != nullptr && message->fl_id() != nullptr) return message->fl_id()->string_view();
+  } else if (route.round == &UpdateModel) {
+    const auto* message = VerifiedRoot<schema::RequestUpdateModel>(request);
+    if (message != nullptr) claimed = message->iteration();
+    if (message != nullptr && message->fl_id() != nullptr) return message->fl_id()->string_view();
+  }
+  return {};
+}
+
+// A device that came back as it was told, and would be refused again: it waits for the cache, or for a place
+// in the next iteration.
+Task<> AwaitAcceptance(RoundContext& context, const Route& route, const net::HttpRequest& request,
+                       job::Gate::View& view, std::string_view& refusal, SteadyClock::time_point until) {
+  std::int64_t claimed = 0;
+  while (route.round == &StartFlJob && SteadyClock::now() < until && view.iteration != nullptr) {
+    const bool safemode = view.service == job::Service::kSafemode;
+    const bool full = refusal.empty() && view.iteration->start_fl_job_full;
+    if (!safemode && !full) co_return;
+    const std::string_view fl_id = FlIdOf(route, request, claimed);
+    if (!context.returning.HasReturned(fl_id, view.iteration->number(), WallMillis())) co_return;
+    if (safemode) {
+      co_await Pause(std::chrono::milliseconds(200));
+      view = co_await context.job.gate().Enter(kSwitchPatience);
+    } else {
+      view = co_await context.job.gate().AwaitEnd(view.iteration.get(), until);
+    }
+    refusal = Refusal(view, route);
+  }
+}
+
+// The device was told to come back later: at `next_req_time`, or after safemode.
+Task<> NoteRefusal(RoundContext& context, const Route& route, const net::HttpRequest& request,
+                   const job::Iteration& iteration, Ending ending) {
+  if (ending == Ending::kAccepted || route.serves_models_only) co_return;
+  std::int64_t claimed = 0;
+  const std::string_view fl_id = FlIdOf(route, request, claimed);
+  if (fl_id.empty()) co_return;
+  const bool safemode = ending == Ending::kSafemode;
+  context.returning.Note(fl_id, iteration.number(),
+                         safemode ? WallMillis() + kSafemodePauseMs : iteration.FutureRequestTime());
+  if (safemode && route.round == &UpdateModel && claimed == static_cast<std::int64_t>(iteration.number())) {
+    co_await context.LetStartAgain(iteration.key(), fl_id);
+  }
+}
+
 Task<Outcome> Serve(RoundContext& context, const Route& route, const net::HttpRequest& request,
                     SteadyClock::time_point began) {
   // An upload beyond the threshold has its answer already; everybody else waits for what the switch brings.
@@ -75,12 +130,19 @@ Task<Outcome> Serve(RoundContext& context, const Route& route, const net::HttpRe
       if (!held) break;
       refusal = Refusal(view, route);
     }
+    co_await AwaitAcceptance(context, route, request, view, refusal, began + kReturnPatience);
     if (!refusal.empty()) {
+      if (refusal == kSafemodeText && view.iteration != nullptr) {
+        co_await NoteRefusal(context, route, request, *view.iteration, Ending::kSafemode);
+      }
       co_return Outcome(refusal == kDisabledText ? Ending::kDisabled : Ending::kSafemode, PlainText(refusal));
     }
     if (context.withdrawing() && !route.serves_models_only) co_await context.AwaitWithdrawals();
     Outcome outcome = co_await route.round(context, request, *view.iteration);
-    if (!outcome.moved) co_return outcome;
+    if (!outcome.moved) {
+      co_await NoteRefusal(context, route, request, *view.iteration, outcome.ending);
+      co_return outcome;
+    }
     context.job.NoteMoved();
     last = view.iteration;
   }

@@ -25,13 +25,19 @@ local function answer(verdict)
 end
 
 if round[7] then return answer(MOVED) end  -- withdrawn, see withdraw.lua
-if device and string.match(device, '^%S+ %S+ %S+ (.*)$') == nonce then return answer(ACCEPTED) end
+local row = ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. integer(now) .. ' ' .. nonce
+local joined_by = string.match(device or '', '^%S+ %S+ %S+ (.*)$')
+if joined_by == nonce then return answer(ACCEPTED) end
+if joined_by == '*' and ARGV[7] == '1' then  -- was told to start again, see withdraw.lua: it has its place
+  redis.call('HSET', KEYS[4], ARGV[3], row)
+  return answer(ACCEPTED)
+end
 -- With a target, startFLJob's window is over, see expire.lua.
 if started >= threshold or round[8] then return answer(THRESHOLD_REACHED) end
 if ARGV[7] ~= '1' then return answer(CONTENT_REFUSED) end
 if device then return answer(ALREADY_JOINED) end
 
-redis.call('HSET', KEYS[4], ARGV[3], ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. integer(now) .. ' ' .. nonce)
+redis.call('HSET', KEYS[4], ARGV[3], row)
 started = started + 1
 if started == 1 then
   round[2], round[4], round[5] = integer(now + ARGV[9]), integer(now + ARGV[10]), nonce

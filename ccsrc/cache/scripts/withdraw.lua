@@ -1,4 +1,5 @@
--- JobStore::Withdraw: a request whose answer was lost shall have no effect, whether it ran or still will.
+-- JobStore::Withdraw: a request whose answer was lost shall have no effect, whether it ran or still will. A device
+-- whose update is withdrawn is told to start again, and may.
 -- KEYS: instance, status, round, devices, updates
 -- ARGV: 1 instance, 2 iteration, 3 fl_id, 4 nonce, 5 threshold and 6 window of startFLJob, 7 threshold and 8 window of
 --       updateModel, 9 expiry of the rows (ms)
@@ -21,8 +22,11 @@ if update then
     redis.call('HDEL', KEYS[5], fl_id)
     redis.call('HINCRBY', KEYS[3], 'leased:' .. epoch, -1)
     leases_freed(KEYS[3], 1, ARGV[1], ARGV[2], ARGV[7], ARGV[8])
+    update = false
   end
-elseif device and string.match(device, '^%S+ %S+ %S+ (.*)$') == nonce then
+end
+local sizes, joined_by = string.match(device or '', '^(%S+ %S+ %S+ )(.*)$')
+if joined_by == nonce and not update then
   redis.call('HDEL', KEYS[4], fl_id)
   local started = redis.call('HINCRBY', KEYS[3], 'started', -1)
   local row = redis.call('HMGET', KEYS[3], 'target', 'closed')
@@ -33,5 +37,7 @@ elseif device and string.match(device, '^%S+ %S+ %S+ (.*)$') == nonce then
     redis.call('HSET', KEYS[3], 'start_by', integer(now_ms() + ARGV[6]))
     publish('start_open', ARGV[1], ARGV[2])
   end
+elseif sizes and not update then
+  redis.call('HSET', KEYS[4], fl_id, sizes .. '*')  -- taken by whatever request comes next, see join.lua
 end
 return 1

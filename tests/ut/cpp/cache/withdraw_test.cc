@@ -47,6 +47,24 @@ TEST_F(Withdrawals, WhatRunsAfterwardsDoesNothing) {
   EXPECT_EQ(Rows().updates.size(), 0U);
 }
 
+TEST_F(Withdrawals, ADeviceWhoseUpdateIsWithdrawnMayStartAgain) {
+  for (const char* fl_id : {"d1", "d2", "d3"}) Join(fl_id);
+  EXPECT_EQ(Join("d1", "again").verdict, JoinVerdict::kThresholdReached);
+  Reserve(node, "d1");
+  Withdraw("d1", "u-d1");
+  Withdraw("d2", "never run");
+  for (const char* fl_id : {"d1", "d2"}) {
+    const JoinAnswer again = Join(fl_id, "again");
+    EXPECT_EQ(again.verdict, JoinVerdict::kAccepted) << fl_id;
+    EXPECT_FALSE(again.first || again.last);
+    EXPECT_EQ(Join(fl_id, "again").verdict, JoinVerdict::kAccepted) << "sent twice";
+    EXPECT_EQ(Join(fl_id, "once more").verdict, JoinVerdict::kThresholdReached);
+  }
+  EXPECT_EQ(Join("d3", "again").verdict, JoinVerdict::kThresholdReached);
+  EXPECT_EQ(Rows().round.at("started"), "3");
+  EXPECT_EQ(Reserve(node, "d1", "later").verdict, ReserveVerdict::kReserved);
+}
+
 TEST_F(Withdrawals, WhatIsCountedOrOfAnotherRequestStays) {
   Join("d1");
   Reserve(node, "d1");
