@@ -1,19 +1,20 @@
-"""What an operator does to a running job through the Scheduler, done with the scripts that it uses."""
+"""What an operator sees of a running job, and does to it through its Scheduler."""
 
 from __future__ import annotations
 
-import uuid
+import asyncio
+import json
+import urllib.request
 
 import redis as redis_client
 
-from mindspore_federated import _core
-
 
 class Operator:
-    """Of the job `job` in this Redis. Use as `with`."""
+    """Of the job `job` in this Redis; commands need the `scheduler`. Use as `with`."""
 
-    def __init__(self, redis):
+    def __init__(self, redis, scheduler=None):
         self._redis = redis_client.Redis(port=redis.port)
+        self._scheduler = scheduler
         self._prefix = "ms_fl:{job}:"
 
     def __enter__(self):
@@ -22,31 +23,27 @@ class Operator:
     def __exit__(self, *_):
         self._redis.close()
 
-    def instance(self):
-        return self._redis.get(self._prefix + "instance").decode()
-
     def status(self):
-        row = self._redis.hgetall(f"{self._prefix}{self.instance()}:status")
+        """The current iteration, and 0 running, 1 disabled, 2 finished."""
+        instance = self._redis.get(self._prefix + "instance").decode()
+        row = self._redis.hgetall(f"{self._prefix}{instance}:status")
         return int(row[b"iteration"]), int(row[b"state"])
 
-    def set_state(self, state):
-        while True:
-            instance, (iteration, _) = self.instance(), self.status()
-            of = f"{self._prefix}{instance}:{iteration}:"
-            rows = "instance", f"{instance}:status"
-            keys = [*(self._prefix + row for row in rows), of + "round", of + "devices", of + "updates"]
-            arguments = instance, iteration, state, uuid.uuid4().hex, self.iterations()
-            answer = self._redis.eval(_core.script("set_state"), len(keys), *keys, *arguments)
-            if answer[-2] == 1:
-                return
+    async def disable(self):
+        await self._command("disableFLS")
 
-    def iterations(self):
-        return int(self._redis.hget(f"{self._prefix}{self.instance()}:hyper", "fl_iteration_num"))
+    async def enable(self):
+        await self._command("enableFLS")
 
-    def new_instance(self, **changes):
-        old, new = self.instance(), f"i_{uuid.uuid4().hex}"
-        rows = "instance", f"{old}:status", f"{old}:hyper", f"{new}:status", f"{new}:hyper"
-        changed = [str(text) for change in changes.items() for text in change]
-        arguments = old, new, uuid.uuid4().hex, 3_600_000, *changed
-        keys = [self._prefix + row for row in rows]
-        self._redis.eval(_core.script("new_instance"), len(keys), *keys, *arguments)
+    async def new_instance(self, **changes):
+        await self._command("newInstance", json.dumps(changes).encode())
+
+    async def _command(self, name, body=b"{}"):
+        def ask():
+            url = f"http://{self._scheduler.address}/{name}"
+            with urllib.request.urlopen(
+                urllib.request.Request(url, body, method="POST"), timeout=30
+            ) as answer:
+                assert json.load(answer)["code"] == "0"
+
+        await asyncio.to_thread(ask)

@@ -139,36 +139,36 @@ async def test_restarts_of_redis(start_server, redis, forget):
     assert_all_stayed(devices, outcomes, server, iterations)
 
 
-async def test_new_instances(start_server, redis):
+async def test_new_instances(start_server, start_scheduler, redis):
     server = start_server({"round.start_fl_job_threshold": 3, "fl_iteration_num": 12, **WINDOWS})
     devices = fleet(server.url, 4, train=think)
-    with Operator(redis) as operator:
+    with Operator(redis, start_scheduler(server)) as operator:
 
         async def begin_anew():
             await until_iteration(operator, 5)
-            operator.new_instance(start_fl_job_threshold=2)
+            await operator.new_instance(start_fl_job_threshold=2)
             await asyncio.sleep(0.3)
-            operator.new_instance()  # while devices wait for the result of iteration 1
+            await operator.new_instance()  # while devices wait for the result of iteration 1
             await until_iteration(operator, 4)
-            operator.new_instance(fl_iteration_num=8, start_fl_job_threshold=4)
+            await operator.new_instance(fl_iteration_num=8, start_fl_job_threshold=4)
 
         outcomes = await whole_job(devices, begin_anew)
         assert operator.status() == (9, 2)
     assert_all_stayed(devices, outcomes, server, 8)
 
 
-async def test_disabled_and_enabled_again(start_server, redis):
+async def test_disabled_and_enabled_again(start_server, start_scheduler, redis):
     """Whoever asks while the job is disabled is told so and ends; everybody else goes on."""
     iterations = 12
     server = start_server({"round.start_fl_job_threshold": 2, "fl_iteration_num": iterations, **WINDOWS})
-    with Operator(redis) as operator:
+    with Operator(redis, start_scheduler(server)) as operator:
 
         async def switch():
             for when in (3, 7):
                 await until_iteration(operator, when)
-                operator.set_state(1)
+                await operator.disable()
                 await asyncio.sleep(0.4)
-                operator.set_state(0)
+                await operator.enable()
 
         async def life(device):
             """As the application that holds the client: begins again until the job is over."""

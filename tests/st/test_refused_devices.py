@@ -93,15 +93,34 @@ async def test_a_device_whose_update_met_a_leaving_server_may_start_again(start_
         assert (started.retcode, started.iteration) == (200, 2)
 
 
-async def test_results_awaited_when_a_new_instance_begins(start_server, redis, device, until):
+async def test_results_awaited_when_a_new_instance_begins(
+    start_server, start_scheduler, redis, device, until
+):
     """Nobody would be left to begin its first iteration."""
     server = start_server({"round.start_fl_job_threshold": 2})
     phone = device(server)
     assert (await phone.start()).retcode == 200
     assert (await phone.update(1, WEIGHTS)).retcode == 200
     assert (await phone.result(1)).retcode == 201
-    with Operator(redis) as operator:
-        operator.new_instance()
+    with Operator(redis, start_scheduler(server)) as operator:
+        await operator.new_instance()
     await until(lambda: phone.result(1), lambda answer: getattr(answer, "retcode", 0) == 200)
     assert (await phone.start()).iteration == 1
     assert (await phone.result(1)).retcode == 201
+
+
+async def test_a_device_that_met_safemode_waits_for_the_cache_when_it_is_back(
+    start_server, redis, device, until
+):
+    """It comes back after 10 s, and would not survive the same answer again."""
+    server = start_server()
+    phone, tablet = device(server, "phone"), device(server, "tablet")
+    redis.end(signal.SIGKILL)
+    await until(phone.start, lambda answer: answer == SAFEMODE)
+    await asyncio.sleep(9.2)
+    assert await tablet.start() == SAFEMODE, "who was told nothing is answered at once"
+    back = asyncio.create_task(phone.start())
+    await asyncio.sleep(0.5)
+    assert not back.done()
+    redis.start()
+    assert (await asyncio.wait_for(back, 30)).retcode == 200
