@@ -9,6 +9,8 @@
 namespace msfl::job {
 namespace {
 
+constexpr std::int64_t kMostUnrecorded = 3;
+
 // The iteration that ended is the one this Server was in and the cluster has left by one step.
 bool EndedHere(const cache::Status& was, const cache::Status& now) {
   return was.current.instance == now.current.instance && was.current.number + 1 == now.current.number;
@@ -46,14 +48,17 @@ Task<> Phases::Record(Job& job, IterationEnded ended) {
   MSFL_LOG(kInfo,
            "iteration " << number << " is " << (ended.valid ? "valid: " : "invalid: ") << ended.reason);
   job.recorded_ = 0;
+  ++job.unrecorded_;
   job.on_iteration_ended_(std::move(ended));
-  if (!job.options_.await_record) co_return;
+  const bool wait = job.options_.await_record;
+  // Without waiting, too, the models that wait for a slow disk must not fill the memory.
+  const auto behind = [&] { return wait ? job.recorded_ != number : job.unrecorded_ > kMostUnrecorded; };
   const SteadyClock::time_point patience =
       SteadyClock::now() + std::chrono::milliseconds(job.options_.record_patience_ms);
-  while (job.recorded_ != number && !job.stop_requested_ && SteadyClock::now() < patience) {
+  while (behind() && !job.stop_requested_ && SteadyClock::now() < patience) {
     co_await job.wakeup_.Wait(patience);
   }
-  if (job.recorded_ != number && !job.stop_requested_) {
+  if (wait && behind() && !job.stop_requested_) {
     MSFL_LOG(kError,
              "the files of iteration " << number << " are not written yet; it is served without them");
   }
