@@ -29,7 +29,9 @@ def measure(case: str, runs: int, options: Options) -> None:
         processes=options.processes,
         updates=sum(summary.updates for summary in summaries),
         updates_per_second=median([summary.updates_per_second for summary in summaries], 1),
-        mb_up_per_second=median([summary.mb_up / summary.seconds for summary in summaries], 1),
+        mb_up_per_second=median(
+            [summary.updates_per_second * summary.mb_up / summary.updates for summary in summaries], 1
+        ),
         resident_memory_mb=median([summary.memory_mb for summary in summaries], 1),
         errors=errors,
     )

@@ -44,7 +44,8 @@ class Progress:
         end = "the job has finished" if summary.finished else "stopped"
         self._write(
             f"{end}: {summary.devices} devices, {summary.iterations} iterations, {summary.updates} updates "
-            f"in {summary.seconds:.1f} s ({summary.updates_per_second:.1f}/s), {summary.mb_up:.1f} MB up, "
+            f"in {summary.seconds:.1f} s, {summary.updates_per_second:.1f}/s while iterations ran, "
+            f"{summary.mb_up:.1f} MB up, "
             f"{summary.mb_down:.1f} MB down, {summary.memory_mb:.0f} MB of memory"
         )
         learnt = _learnt(summary.loss, summary.accuracy)

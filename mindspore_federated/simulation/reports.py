@@ -50,6 +50,8 @@ class IterationReport:
 class Summary:
     """The whole simulation. `finished`: the job itself has ended, not only the simulation.
 
+    seconds: of the whole, with what it takes to start processes and trainers.
+    updates_per_second: while iterations ran.
     memory_mb: the largest resident size of the processes that hold the devices, added up, in 10^6 bytes.
     """
 
@@ -78,13 +80,14 @@ def summarise(
     for report in reports:
         errors.update(report.errors)
     updates = sum(report.updates for report in reports)
+    running = sum(report.seconds for report in reports)
     trained = [report for report in reports if report.loss is not None]
     return Summary(
         devices=devices,
         iterations=sum(report.iteration > 0 for report in reports),
         updates=updates,
         seconds=round(seconds, 3),
-        updates_per_second=round(updates / max(seconds, 1e-6), 1),
+        updates_per_second=round(updates / max(running, 1e-6), 1),
         mb_up=round(sum(report.bytes_up for report in reports) / 1e6, 3),
         mb_down=round(sum(report.bytes_down for report in reports) / 1e6, 3),
         dropped=sum(report.dropped for report in reports),
