@@ -132,12 +132,14 @@ class Server:
         """Counts since the start, and a few gauges. From any thread, also before start() and after stop().
 
         HTTP: connections_open, connections_refused, requests, bytes_received, bytes_sent; pool_idle_bytes.
-        Job: iteration (0 before start()), iterations, iterations_valid_total, iterations_failed_total, started and
-        counted (of the running iteration, as Redis said last), switches_total, switch_us_total (from the moment
-        requests have to wait until they are served again), cache_connected (0 or 1).
+
+        Job: iteration (0 before start()), iterations, iterations_valid_total, iterations_failed_total;
+        started and counted (of the running iteration, as Redis said last); switches_total, switch_us_total (from the
+        moment requests have to wait until they are served again); cache_connected (0 or 1).
+
         Rounds (bodies only): round_bytes_received, round_bytes_sent, refused_safemode_total,
         refused_disabled_total, and for each <r> of start_fl_job, update_model, get_model, get_result:
-        <r>_accepted_total, <r>_rejected_total, <r>_latency_us_total, and <r>_latency_le_<us>_total for 1000, 5000,
-        25000, 100000, 500000, 2500000, 10000000. A latency counts the answers accepted and rejected, from the
-        complete request to the answer, waiting included.
+        <r>_accepted_total, <r>_rejected_total, <r>_latency_us_total, and <r>_latency_le_<us>_total for 1000,
+        5000, 25000, 100000, 500000, 2500000, 10000000. A latency counts the answers accepted and rejected,
+        from the complete request to the answer, waiting included.
         """
