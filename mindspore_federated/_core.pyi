@@ -134,8 +134,8 @@ class Server:
         HTTP: connections_open, connections_refused, requests, bytes_received, bytes_sent; pool_idle_bytes.
 
         Job: iteration (0 before start()), iterations, iterations_valid_total, iterations_failed_total;
-        started and counted (of the running iteration, as Redis said last); switches_total, switch_us_total (from the
-        moment requests have to wait until they are served again); cache_connected (0 or 1).
+        started and counted (of the running iteration, as Redis said last); switches_total, switch_us_total
+        (from the moment requests have to wait until they are served again); cache_connected (0 or 1).
 
         Rounds (bodies only): round_bytes_received, round_bytes_sent, refused_safemode_total,
         refused_disabled_total, and for each <r> of start_fl_job, update_model, get_model, get_result:
