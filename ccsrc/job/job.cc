@@ -89,6 +89,7 @@ Task<Result<void>> Job::AwaitAlone() {
   constexpr std::chrono::milliseconds kLook(1200);
   constexpr std::int64_t kSlackMs = 400;
   std::map<std::string, std::int64_t> before;
+  bool told = false;
   while (!stop_requested_) {
     const auto servers = co_await store_.ListServers();
     if (!servers) co_return servers.error();
@@ -109,7 +110,8 @@ Task<Result<void>> Job::AwaitAlone() {
       }
     }
     if (now.empty()) co_return Result<void>();
-    if (before.empty()) {
+    // Not at the first look: the second one tells a living Server, beside which there is nothing to wait for.
+    if (!before.empty() && !std::exchange(told, true)) {
       MSFL_LOG(kWarning, "waiting for the heartbeat of a Server that seems gone to run out: node="
                              << now.begin()->first << " seconds=" << now.begin()->second / 1000 + 1);
     }
