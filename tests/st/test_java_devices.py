@@ -17,9 +17,9 @@ from operator_commands import Operator
 
 SPEED = 20.0
 WINDOWS = {
-    "round.start_fl_job_time_window": 3_000,
-    "round.update_model_time_window": 3_000,
-    "round.global_iteration_time_window": 6_000,
+    "round.start_fl_job_time_window": 2_000,
+    "round.update_model_time_window": 2_000,
+    "round.global_iteration_time_window": 4_000,
 }
 WHOLE_JOB = 110.0
 
@@ -70,7 +70,7 @@ async def think(weights):
 
 
 async def test_a_job_without_trouble(start_server):
-    server = start_server({"round.start_fl_job_threshold": 3, "fl_iteration_num": 24, **WINDOWS})
+    server = start_server({"round.start_fl_job_threshold": 3, "fl_iteration_num": 24})
     older = JavaDevice([server.url + "/"], "before-0.2", clock=Clock(SPEED), result_round="getModel")
     devices = [*fleet(server.url, 2), older]
     outcomes = await whole_job(devices)
@@ -80,7 +80,7 @@ async def test_a_job_without_trouble(start_server):
 
 
 async def test_more_devices_than_places_and_some_that_vanish(start_server):
-    iterations = 20
+    iterations = 16
     settings = {"round.start_fl_job_threshold": 4, "round.update_model_ratio": 0.75, **WINDOWS}
     server = start_server({"fl_iteration_num": iterations, **settings})
     devices = fleet(server.url, 7, train=think)
@@ -123,7 +123,7 @@ async def test_restarts_of_the_server(start_server, redis, number):
 
 @pytest.mark.parametrize("forget", [False, True], ids=["with its data", "empty"])
 async def test_restarts_of_redis(start_server, redis, forget):
-    iterations = 24
+    iterations = 18
     server = start_server(
         {"round.start_fl_job_threshold": 3, "fl_iteration_num": iterations, **WINDOWS}, checkpoints=True
     )
