@@ -37,8 +37,8 @@ struct ServerOptions {
   std::string http_url_prefix;  // in front of the round's name; slashes around it are optional
   std::uint64_t connection_limit = 10000;
   std::string tcp_server_ip = "127.0.0.1";
-  // How others reach this Server: a host name or IP address without brackets. Empty for the one that is bound;
-  // needed if that is a wildcard.
+  // How others reach this Server: a host name or IP address without brackets. Empty for the one that is
+  // bound; needed if that is a wildcard.
   std::string advertise_host;
   std::string cache_address;
   std::uint64_t cache_patience_ms = 900'000;  // how long a refused connection is tried again at start
