@@ -1,6 +1,7 @@
 """`msfl state`: how a job stands, asked of its Scheduler or read from its Redis."""
 
 # No `from __future__ import annotations`: on Python 3.9 typer takes annotations as they stand.
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -18,6 +19,13 @@ _MaybeText = Optional[str]
 _TIMEOUT_SECONDS = 10.0
 _ANSWER_LIMIT = 16 * 1024 * 1024
 _CLUSTER_STATES = ("CLUSTER_READY", "CLUSTER_DISABLE", "CLUSTER_FINISH")  # the fourth, stopped, has no name
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """The token is for the Scheduler and nobody else."""
+
+    def redirect_request(self, *_arguments: Any, **_more: Any) -> None:
+        return None
 
 
 @guarded
@@ -61,9 +69,10 @@ def ask_scheduler(address: str, token: str) -> dict[str, Any]:
         CommandError: with ExitCode.SCHEDULER: nobody answers, or with a refusal or something else.
     """
     headers = {"Authorization": f"Bearer {token}"} if token else {}
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
     try:
         request = urllib.request.Request(f"http://{address}/state", headers=headers)
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as reply:
+        with opener.open(request, timeout=_TIMEOUT_SECONDS) as reply:
             answer = json.loads(reply.read(_ANSWER_LIMIT))
     except urllib.error.HTTPError as error:
         with error:
@@ -71,14 +80,18 @@ def ask_scheduler(address: str, token: str) -> dict[str, Any]:
         raise CommandError(
             ExitCode.SCHEDULER, f"the Scheduler at {address} answered {error.code}: {_reason(body)}"
         ) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)  # URLError wraps it in angle brackets
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = _one_line(getattr(error, "reason", error))  # URLError wraps it in angle brackets
         raise CommandError(
             ExitCode.SCHEDULER, f"no answer from the Scheduler at {address}: {reason}"
         ) from None
-    if not isinstance(answer, dict):
+    if not isinstance(answer, dict) or not _are_nodes(answer.get("nodes", [])):
         raise CommandError(ExitCode.SCHEDULER, f"what answers at {address} is no Scheduler")
     return answer
+
+
+def _are_nodes(found: object) -> bool:
+    return isinstance(found, list) and all(isinstance(node, dict) and "node_id" in node for node in found)
 
 
 def _reason(body: str) -> str:
@@ -88,6 +101,10 @@ def _reason(body: str) -> str:
         found = answer["error_message"]
     except (ValueError, TypeError, KeyError):
         found = body
+    return _one_line(found)
+
+
+def _one_line(found: object) -> str:
     return " ".join(str(found).split())[:500]
 
 
@@ -136,7 +153,7 @@ def _show(answer: dict[str, Any]) -> None:
         if not answer["last_iteration_valid"]:
             pairs.append(("last iteration", f"failed: {text(answer['last_iteration_reason'])}"))
     print_pairs(pairs)
-    nodes = [node for node in answer.get("nodes", []) if isinstance(node, dict)]
+    nodes = answer.get("nodes", [])
     if not nodes:
         print("no node is alive")
         return

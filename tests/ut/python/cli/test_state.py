@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -86,14 +87,39 @@ def test_refused(msfl, scheduler_answering):
     assert done.stderr == f"msfl: the Scheduler at {address} answered 400: no [bold] job\n"
 
 
-@pytest.mark.parametrize("body", [b"nonsense", b"[1]", b""])
+@pytest.mark.parametrize("body", [b"nonsense", b"[1]", b"", b'{"nodes":[1]}', b'{"nodes":{}}'])
 def test_something_else_answers(msfl, scheduler_answering, body):
     done = msfl("state", "--address", scheduler_answering(200, body)[0])
     assert done.returncode == ExitCode.SCHEDULER
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", ""])
+def test_something_that_speaks_no_http_answers(msfl):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            link, _ = listener.accept()
+            with link:
+                link.recv(4096)
+                link.sendall(b"-ERR unknown command\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        done = msfl("state", "--address", f"127.0.0.1:{listener.getsockname()[1]}")
+        thread.join()
+    assert done.returncode == ExitCode.SCHEDULER
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_token_goes_to_nobody_else(msfl, scheduler_answering):
+    address, seen = scheduler_answering(200, b"{}")
+    surroundings = {"http_proxy": f"http://{address}", "MSFL_MANAGEMENT_TOKEN": "x"}
+    done = msfl("state", "--address", "127.0.0.1:1", **surroundings)
+    assert done.returncode == ExitCode.SCHEDULER
+    assert seen == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "", "localhost:port", "127.0.0.1:1/a b"])
 def test_without_a_scheduler(msfl, address):
     done = msfl("state", "--address", address)
     assert done.returncode == ExitCode.SCHEDULER
