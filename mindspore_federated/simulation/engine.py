@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import pickle
 import queue
 import random
 import resource
@@ -215,7 +216,16 @@ def _child(options: Options, numbers: range, results: Any) -> None:
     except KeyboardInterrupt:
         results.put(RuntimeError("interrupted"))
     except BaseException as fault:
-        results.put(fault)
+        results.put(_portable(fault))
+
+
+def _portable(fault: BaseException) -> BaseException:
+    """What cannot go from one process to another would be lost without a word."""
+    try:
+        pickle.loads(pickle.dumps(fault))
+    except Exception:
+        return RuntimeError(f"{type(fault).__name__}: {fault}")
+    return fault
 
 
 def _run_in_processes(options: Options, on_report: OnReport) -> tuple[bool, float]:

@@ -125,6 +125,15 @@ def failing(number):
         raise ZeroDivisionError("no samples")
     return NumpyTrainer({"w": np.zeros(3)}, train, data_size=10)
 
+class StuckError(Exception):
+    def __init__(self, text, detail):
+        super().__init__(text)
+
+def stuck(number):
+    def train(weights, plan):
+        raise StuckError("no samples", detail=lambda: None)
+    return NumpyTrainer({"w": np.zeros(3)}, train, data_size=10)
+
 def wrong(number):
     return "a trainer"
 """
@@ -148,6 +157,11 @@ def test_trainers_of_a_user(module):
 def test_what_a_trainer_raises_passes_through(module):
     with pytest.raises(ZeroDivisionError, match="no samples"):
         run(Options(server=True, devices=2, iterations=2, trainer=f"{module}:failing"))
+
+
+def test_what_cannot_go_from_one_process_to_another_is_told(module):
+    with pytest.raises(RuntimeError, match="StuckError: no samples"):
+        run(Options(server=True, devices=2, iterations=2, trainer=f"{module}:stuck", processes=2))
 
 
 def test_trainers_that_are_none(module):
