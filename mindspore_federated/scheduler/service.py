@@ -100,7 +100,10 @@ def _check_method(route: Route, method: str) -> None:
 
 
 def _cause(error: BaseException) -> str:
-    return f" ({error.__cause__!r})" if error.__cause__ else ""
+    cause = error.__cause__
+    if cause is None or (str(cause) and str(cause) in str(error)):
+        return ""
+    return f" ({cause!r})"
 
 
 def _version() -> str:

@@ -145,7 +145,7 @@ class ServerSession:
         if event.kind == "log":
             log.from_core(event.level, event.text, event.file, event.line)
         elif event.kind == "stopped":
-            self._begin_exit()
+            self._begin_exit("The job was stopped; begin exit")
         elif event.kind == "iteration_ended":
             try:
                 context = self._recorder.record(event)
