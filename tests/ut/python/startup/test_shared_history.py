@@ -168,10 +168,11 @@ def test_lines_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Slow:
         def __init__(self) -> None:
-            self.go = threading.Event()
+            self.entered, self.go = threading.Event(), threading.Event()
             self.seen: list[int] = []
 
         def add_history(self, lines: list[HistoryLine]) -> dict[str, int]:
+            self.entered.set()
             self.go.wait()
             self.seen += [line.iteration for line in lines]
             return {}
@@ -181,8 +182,10 @@ def test_lines_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     slow: Any = Slow()
     history = SharedHistory(slow)
     history.open()
-    for iteration in range(1, 9):
-        history.add("i_1", iteration, "line", wait_seconds=0.05 if iteration == 1 else 0)
+    history.add("i_1", 1, "line", wait_seconds=0)
+    assert slow.entered.wait(DEADLINE)
+    for iteration in range(2, 9):
+        history.add("i_1", iteration, "line", wait_seconds=0)
     slow.go.set()
     history.close(DEADLINE)
     assert slow.seen == [1, 6, 7, 8]
