@@ -21,9 +21,8 @@ namespace msfl::job {
 struct RoundVisits {
   std::atomic<std::uint64_t> accepted{0}, rejected{0};
   void Count(bool accept) { (accept ? accepted : rejected).fetch_add(1, std::memory_order_relaxed); }
-  void Uncount() {
-    accepted.fetch_sub(1, std::memory_order_relaxed);
-  }  // what was accepted was not counted after all
+  // The answer was not given after all.
+  void Uncount(bool accept) { (accept ? accepted : rejected).fetch_sub(1, std::memory_order_relaxed); }
 };
 
 struct Visits {

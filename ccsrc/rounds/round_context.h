@@ -48,6 +48,7 @@ struct RoundContext {
   SharedAnswer start_accepted, start_refused, update_refused;
   RoundStatistics statistics;
   ReturningDevices returning;
+  std::atomic<std::uint64_t> held{0};  // requests that wait for what is not there yet
 
   // For a request that the cache did not answer in time. True, after a pause, if it is worth asking again
   // under the same nonce while the device waits. Otherwise it is given up, and from then on will have no

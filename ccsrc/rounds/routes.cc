@@ -49,6 +49,22 @@ std::string_view Refusal(const job::Gate::View& view, const Route& route) {
   return view.switching || view.iteration == nullptr ? kSafemodeText : std::string_view();
 }
 
+// Requests that wait keep their connections, and what they wait for may have to come over others: at most
+// half of them wait at a time.
+class Holding {
+ public:
+  explicit Holding(RoundContext& context)
+      : held_(context.held), allowed_(++held_ <= context.options.connection_limit / 2) {}
+  Holding(const Holding&) = delete;
+  Holding& operator=(const Holding&) = delete;
+  ~Holding() { --held_; }
+  bool allowed() const { return allowed_; }
+
+ private:
+  std::atomic<std::uint64_t>& held_;
+  const bool allowed_;
+};
+
 // True once it has waited: what was asked for may be there now. Woken by the gate, since polling by each of
 // many devices would cost more than their answers.
 Task<bool> Hold(RoundContext& context, const Route& route, const net::HttpRequest& request,
@@ -57,6 +73,8 @@ Task<bool> Hold(RoundContext& context, const Route& route, const net::HttpReques
   if (!may_end || SteadyClock::now() >= until || !AsksForRunning(route.round, request, *view.iteration)) {
     co_return false;
   }
+  const Holding holding(context);
+  if (!holding.allowed()) co_return false;
   view = co_await context.job.gate().AwaitEnd(view.iteration.get(), until);
   co_return true;
 }
@@ -74,17 +92,25 @@ std::string_view FlIdOf(const Route& route, const net::HttpRequest& request, std
   return {};
 }
 
+// Whether it begins this iteration again as it was told: it must not be refused once more.
+bool HasReturned(const RoundContext& context, const Route& route, const net::HttpRequest& request,
+                 const job::Iteration& iteration) {
+  if (route.round != &StartFlJob) return false;
+  std::int64_t claimed = 0;
+  return context.returning.HasReturned(FlIdOf(route, request, claimed), iteration.number(), WallMillis());
+}
+
 // A device that came back as it was told, and would be refused again: it waits for the cache, or for a place
 // in the next iteration.
 Task<> AwaitAcceptance(RoundContext& context, const Route& route, const net::HttpRequest& request,
                        job::Gate::View& view, std::string_view& refusal, SteadyClock::time_point until) {
-  std::int64_t claimed = 0;
   while (route.round == &StartFlJob && SteadyClock::now() < until && view.iteration != nullptr) {
     const bool safemode = view.service == job::Service::kSafemode;
     const bool full = refusal.empty() && view.iteration->start_fl_job_full;
     if (!safemode && !full) co_return;
-    const std::string_view fl_id = FlIdOf(route, request, claimed);
-    if (!context.returning.HasReturned(fl_id, view.iteration->number(), WallMillis())) co_return;
+    if (!HasReturned(context, route, request, *view.iteration)) co_return;
+    const Holding holding(context);
+    if (!holding.allowed()) co_return;
     if (safemode) {
       co_await Pause(std::chrono::milliseconds(200));
       view = co_await context.job.gate().Enter(kSwitchPatience);
@@ -93,6 +119,18 @@ Task<> AwaitAcceptance(RoundContext& context, const Route& route, const net::Htt
     }
     refusal = Refusal(view, route);
   }
+}
+
+// The same for one that its round has refused again, mostly because a request of it that it knows nothing of
+// has joined: it waits for the next iteration. False when it is to have the answer.
+Task<bool> AwaitNext(RoundContext& context, const Route& route, const net::HttpRequest& request,
+                     const job::Gate::View& view, SteadyClock::time_point until) {
+  if (SteadyClock::now() >= until || !HasReturned(context, route, request, *view.iteration)) co_return false;
+  const Holding holding(context);
+  if (!holding.allowed()) co_return false;
+  view.iteration->visits.start_fl_job.Uncount(false);
+  static_cast<void>(co_await context.job.gate().AwaitEnd(view.iteration.get(), until));
+  co_return true;
 }
 
 // The device was told to come back later: at `next_req_time`, or after safemode.
@@ -140,6 +178,10 @@ Task<Outcome> Serve(RoundContext& context, const Route& route, const net::HttpRe
     if (context.withdrawing() && !route.serves_models_only) co_await context.AwaitWithdrawals();
     Outcome outcome = co_await route.round(context, request, *view.iteration);
     if (!outcome.moved) {
+      if (outcome.ending == Ending::kRejected) {
+        const bool again = co_await AwaitNext(context, route, request, view, began + kReturnPatience);
+        if (again) continue;
+      }
       co_await NoteRefusal(context, route, request, *view.iteration, outcome.ending);
       co_return outcome;
     }

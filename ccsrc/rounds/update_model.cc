@@ -203,7 +203,7 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   const Result<cache::CommitAnswer> committed =
       co_await Commit(context, iteration.key(), message->fl_id()->string_view(), nonce, *node);
   if (!committed || committed->verdict != cache::CommitVerdict::kCounted) {
-    iteration.visits.update_model.Uncount();
+    iteration.visits.update_model.Uncount(true);
     if (!committed) co_return SafemodeOutcome();
     if (committed->verdict == cache::CommitVerdict::kMoved) co_return Outcome::Moved();
     // Fenced: this Server was taken for dead and the place was given away.

@@ -51,7 +51,7 @@ TEST_F(IterationTest, VisitsAreNamedAsInTheMetricsFile) {
   iteration.visits.start_fl_job.Count(true);
   iteration.visits.start_fl_job.Count(false);
   iteration.visits.update_model.Count(true);
-  iteration.visits.update_model.Uncount();
+  iteration.visits.update_model.Uncount(true);
   const auto summary = iteration.visits.Summary();
   EXPECT_EQ(summary.size(), 15U);
   EXPECT_EQ(summary.at("startFLJobTotalClientNum"), 2U);

@@ -1,0 +1,93 @@
+// Devices in the field quit the job when they are refused twice in an iteration: who came back as it was told
+// waits.
+#include "rounds/plain_text.h"
+#include "rounds/round_fixture.h"
+
+namespace msfl::rounds {
+namespace {
+
+class RefusedAgainTest : public RoundTest {
+ protected:
+  using Started = Answer<schema::ResponseFLJob>;
+
+  std::future<Started> StartLater(const std::string& fl_id) {
+    return std::async(std::launch::async, [this, fl_id] { return StartJob(fl_id, 1); });
+  }
+  // It was refused in this iteration, and the time that it was told has come.
+  void ComesBack(const std::string& fl_id, std::uint64_t iteration) {
+    context_->returning.Note(fl_id, iteration, 0);
+  }
+  void AwaitHeld(std::uint64_t count) {
+    while (context_->held != count) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  void EndIteration(int number) {
+    Update("d1", number, AllWeights(1));
+    Update("d2", number, AllWeights(3));
+  }
+  std::uint64_t Refused(std::size_t iteration) {
+    return ended().at(iteration).visits.at("startFLJobRejectClientNum");
+  }
+};
+
+TEST_F(RefusedAgainTest, AFullIteration) {
+  Start();
+  for (const char* id : {"d1", "d2"}) EXPECT_EQ(StartJob(id, 1)->retcode(), 200);
+  EXPECT_EQ(StartJob("d3", 1)->retcode(), 300);
+  EXPECT_EQ(StartJob("d3", 1)->retcode(), 300) << "before its time";
+  ComesBack("d3", 1);
+  std::future<Started> third = StartLater("d3");
+  AwaitHeld(1);
+  EndIteration(1);
+  const Started started = third.get();
+  EXPECT_EQ(started->retcode(), 200);
+  EXPECT_EQ(started->iteration(), 2);
+  EXPECT_EQ(context_->held, 0U);
+}
+
+TEST_F(RefusedAgainTest, ItsOwnRequestThatItKnowsNothingOf) {
+  Start();
+  EXPECT_EQ(StartJob("d1", 1)->retcode(), 200);
+  EXPECT_EQ(StartJob("d1", 1)->reason()->str(), "Updating device metadata failed for fl id d1");
+  ComesBack("d1", 1);
+  std::future<Started> again = StartLater("d1");
+  AwaitHeld(1);
+  EXPECT_EQ(StartJob("d2", 1)->retcode(), 200);
+  EndIteration(1);
+  const Started started = again.get();
+  EXPECT_EQ(started->retcode(), 200);
+  EXPECT_EQ(started->iteration(), 2);
+  EXPECT_EQ(Refused(0), 1U) << "the answers that were given";
+}
+
+TEST_F(RefusedAgainTest, HalfOfTheConnectionsAreLeftToOthers) {
+  ServerOptions options = Options();
+  options.connection_limit = 5;
+  options.hold_ms = 600'000;
+  Start(options);
+  for (const char* id : {"d1", "d2"}) EXPECT_EQ(StartJob(id, 1)->retcode(), 200);
+  std::vector<std::future<Started>> held;
+  for (const char* id : {"d3", "d4"}) {
+    ComesBack(id, 1);
+    held.push_back(StartLater(id));
+  }
+  AwaitHeld(2);
+  ComesBack("d5", 1);
+  EXPECT_EQ(StartJob("d5", 1)->retcode(), 300);
+  EXPECT_EQ(Result_(1)->retcode(), 201);
+  EndIteration(1);
+  for (auto& one : held) EXPECT_EQ(one.get()->retcode(), 200);
+}
+
+TEST_F(RefusedAgainTest, NotBeyondAStop) {
+  Start();
+  EXPECT_EQ(StartJob("d1", 1)->retcode(), 200);
+  ComesBack("d1", 1);
+  auto again =
+      std::async(std::launch::async, [this] { return AskText("startFLJob", StartRequest("d1", 1)); });
+  AwaitHeld(1);
+  job_->RequestStop();
+  EXPECT_EQ(again.get(), kSafemodeText);
+}
+
+}  // namespace
+}  // namespace msfl::rounds
