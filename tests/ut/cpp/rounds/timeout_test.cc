@@ -25,7 +25,7 @@ class TimeoutTest : public RoundTest {
 
 TEST_F(TimeoutTest, WhenTheStartWindowEndsTheOthersTrain) {
   ServerOptions options = Options(2);
-  options.round.start_fl_job_time_window = 300;
+  options.round.start_fl_job_time_window = 1000;
   Start(options);
   EXPECT_EQ(StartJob("d1", 1)->retcode(), 200);
   EXPECT_EQ(StartJob("d2", 3)->retcode(), 200);
@@ -52,7 +52,7 @@ TEST_F(TimeoutTest, WhenTheStartWindowEndsTheOthersTrain) {
 
 TEST_F(TimeoutTest, WhoHasAlreadyUploadedIsAllThatIsWaitedFor) {
   ServerOptions options = Options(1);
-  options.round.start_fl_job_time_window = 300;
+  options.round.start_fl_job_time_window = 1000;
   Start(options);
   EXPECT_EQ(StartJob("d1", 1)->retcode(), 200);
   EXPECT_EQ(Update("d1", 1, AllWeights(2))->retcode(), 200);
@@ -63,7 +63,7 @@ TEST_F(TimeoutTest, WhoHasAlreadyUploadedIsAllThatIsWaitedFor) {
 
 TEST_F(TimeoutTest, WhenTheUpdateWindowEndsItsUpdatesAreUsed) {
   ServerOptions options = Options(2);
-  options.round.update_model_time_window = 300;
+  options.round.update_model_time_window = 1000;
   Start(options);
   for (const char* id : {"d1", "d2", "d3"}) EXPECT_EQ(StartJob(id, 1)->retcode(), 200);
   EXPECT_EQ(Update("d1", 1, AllWeights(1))->retcode(), 200);
@@ -80,7 +80,7 @@ TEST_F(TimeoutTest, WhenTheUpdateWindowEndsItsUpdatesAreUsed) {
 
 TEST_F(TimeoutTest, TheGlobalWindowToo) {
   ServerOptions options = Options(1);
-  options.round.global_iteration_time_window = 300;
+  options.round.global_iteration_time_window = 1000;
   Start(options);
   EXPECT_EQ(StartJob("d1", 1)->retcode(), 200);
   EXPECT_EQ(Update("d1", 1, AllWeights(2))->retcode(), 200);
