@@ -1,6 +1,6 @@
 # The Lua scripts become string constants: cache/scripts/<name>.lua -> msfl::cache::source::<name> in the generated
-# header "cache/script_sources.h", and all by name in source::kAll, so that a script is edited as Lua and nowhere else. A line `--include <part>` stands
-# for cache/scripts/parts/<part>.lua, since Redis runs a script from one text.
+# header "cache/script_sources.h", and all by name in source::kAll, so that a script is edited as Lua and nowhere else.
+# A line `--include <part>` stands for cache/scripts/parts/<part>.lua, since Redis runs a script from one text.
 function(msfl_embed_scripts target)
   set(folder ${CMAKE_CURRENT_SOURCE_DIR}/cache/scripts)
   file(GLOB scripts CONFIGURE_DEPENDS ${folder}/*.lua)
