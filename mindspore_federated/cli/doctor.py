@@ -41,7 +41,7 @@ def doctor(
     ] = "./fl_ckpt/",
     as_json: AsJson = False,
 ) -> None:
-    """Look for what is missing or will hurt, on this machine and around a job. Changes nothing."""
+    """Look for what is missing or will hurt. On this machine, and around a job; changes nothing."""
     findings = list(examine(job, address or [], checkpoint_dir))
     worst = any(finding.level == PROBLEM for finding in findings)
     if as_json:

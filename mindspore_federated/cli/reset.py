@@ -26,7 +26,7 @@ def reset(
     force: Annotated[bool, typer.Option("--force", help="Although Servers are alive.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove a job's record from Redis, so that it can begin anew, with another model too."""
+    """Make Redis forget a job. It can then begin anew, with another model too."""
     config = load_common_config(job)
     try:
         cache = connect(config, job)

@@ -25,7 +25,7 @@ def scheduler(
     ] = SCHEDULER_ADDRESS,
     token_file: TokenFile = None,
 ) -> None:
-    """Run the Scheduler in the foreground, until Ctrl-C or SIGTERM."""
+    """Run the Scheduler in the foreground. Ctrl-C and SIGTERM end it."""
     if token_file is not None:
         os.environ[TOKEN_VARIABLE] = read_token(token_file)
     from mindspore_federated.startup.fl_scheduler_job import FlSchedulerJob

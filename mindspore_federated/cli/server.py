@@ -46,7 +46,7 @@ def server(
         ),
     ] = None,
 ) -> None:
-    """Run a Server in the foreground, until Ctrl-C, SIGTERM or the end of the job."""
+    """Run a Server in the foreground. Ctrl-C, SIGTERM, `msfl finish` and /stop end it."""
     if model is not None:
         if not model.endswith(MODEL_SUFFIXES):
             raise CommandError(

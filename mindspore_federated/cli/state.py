@@ -40,8 +40,9 @@ def state(
     token_file: TokenFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a job's state and its live nodes: as its Scheduler tells, or with JOB.yaml from Redis itself.
+    """Show a job's state and its live nodes.
 
+    As its Scheduler tells, or with JOB.yaml from Redis itself.
     With both, Redis is read when no Scheduler answers.
     """
     if job is None:
