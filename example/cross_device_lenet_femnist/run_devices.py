@@ -157,8 +157,11 @@ def main() -> int:
             flush=True,
         )
         asyncio.run(Devices(given, list(writers), test).run())
-    except (DataError, FederatedClientError, ImportError) as fault:
+    except (DataError, FederatedClientError) as fault:
         print(fault, file=sys.stderr)
+        return 1
+    except ImportError as fault:
+        print(f"{fault}; what --framework={given.framework} needs stands in README.md", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
