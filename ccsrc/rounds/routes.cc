@@ -20,6 +20,8 @@ constexpr std::chrono::milliseconds kSwitchPatience(10'000);
 constexpr int kMoves = 5;
 // How long a device that must not be refused again waits at most; its own time-out is 90 s.
 constexpr std::chrono::seconds kReturnPatience(75);
+// A device sleeps by its own clock and in whole milliseconds, so it may come back a little early.
+constexpr std::int64_t kEarlyMs = 500;
 // Devices that are told safemode come back after 10 s.
 constexpr std::int64_t kSafemodePauseMs = 9'000;
 
@@ -106,7 +108,8 @@ Task<> AwaitAcceptance(RoundContext& context, const Route& route, const net::Htt
                        job::Gate::View& view, std::string_view& refusal, SteadyClock::time_point until) {
   while (route.round == &StartFlJob && SteadyClock::now() < until && view.iteration != nullptr) {
     const bool safemode = view.service == job::Service::kSafemode;
-    const bool full = refusal.empty() && view.iteration->start_fl_job_full;
+    const bool full =
+        refusal.empty() && view.iteration->start_fl_job_full && !view.iteration->some_start_again;
     if (!safemode && !full) co_return;
     if (!HasReturned(context, route, request, *view.iteration)) co_return;
     const Holding holding(context);
@@ -135,15 +138,17 @@ Task<bool> AwaitNext(RoundContext& context, const Route& route, const net::HttpR
 
 // The device was told to come back later: at `next_req_time`, or after safemode.
 Task<> NoteRefusal(RoundContext& context, const Route& route, const net::HttpRequest& request,
-                   const job::Iteration& iteration, Ending ending) {
+                   job::Iteration& iteration, Ending ending) {
   if (ending == Ending::kAccepted || route.serves_models_only) co_return;
   std::int64_t claimed = 0;
   const std::string_view fl_id = FlIdOf(route, request, claimed);
   if (fl_id.empty()) co_return;
   const bool safemode = ending == Ending::kSafemode;
-  context.returning.Note(fl_id, iteration.number(),
-                         safemode ? WallMillis() + kSafemodePauseMs : iteration.FutureRequestTime());
+  context.returning.Note(
+      fl_id, iteration.number(),
+      safemode ? WallMillis() + kSafemodePauseMs : iteration.FutureRequestTime() - kEarlyMs);
   if (safemode && route.round == &UpdateModel && claimed == static_cast<std::int64_t>(iteration.number())) {
+    iteration.some_start_again = true;
     co_await context.LetStartAgain(iteration.key(), fl_id);
   }
 }

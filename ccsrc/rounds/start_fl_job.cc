@@ -139,7 +139,8 @@ Task<Outcome> StartFlJob(RoundContext& context, const net::HttpRequest& request,
     iteration.visits.start_fl_job.Count(false);
     co_return Outcome(Ending::kRejected, PlainText(kStartFieldsText));
   }
-  if (iteration.start_fl_job_full) co_return RefuseByThreshold(context, iteration);
+  if (iteration.start_fl_job_full && !iteration.some_start_again)
+    co_return RefuseByThreshold(context, iteration);
 
   const std::int32_t data_size = message->data_size();
   const bool too_small = data_size >= 0 && data_size < 1;
