@@ -44,6 +44,20 @@ TEST_F(RefusedAgainTest, AFullIteration) {
   EXPECT_EQ(context_->held, 0U);
 }
 
+TEST_F(RefusedAgainTest, ALittleEarly) {
+  ServerOptions options = Options();
+  options.round.start_fl_job_time_window = 1000;
+  options.round.update_model_time_window = 1000;
+  Start(options);
+  for (const char* id : {"d1", "d2"}) EXPECT_EQ(StartJob(id, 1)->retcode(), 200);
+  const std::int64_t told = std::stoll(StartJob("d3", 1)->next_req_time()->str());
+  while (WallMillis() < told - 400) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  std::future<Started> third = StartLater("d3");
+  AwaitHeld(1);
+  EndIteration(1);
+  EXPECT_EQ(third.get()->iteration(), 2);
+}
+
 TEST_F(RefusedAgainTest, ItsOwnRequestThatItKnowsNothingOf) {
   Start();
   EXPECT_EQ(StartJob("d1", 1)->retcode(), 200);
