@@ -1,6 +1,7 @@
 """`msfl simulate`: many devices on this machine."""
 
 # No `from __future__ import annotations`: on Python 3.9 typer takes annotations as they stand.
+import signal
 from typing import Annotated, Optional
 
 import typer
@@ -86,6 +87,7 @@ def simulate(
     except ValueError as error:
         raise CommandError(ExitCode.USAGE, str(error)) from None
     progress = Progress(as_json)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the Server started here ends, too
     try:
         progress.summary(run(options, progress.iteration))
     except ValueError as error:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import os
 import pickle
 import queue
 import random
 import resource
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -141,9 +143,7 @@ class _Process:
                 if not lives:
                     return True
         finally:
-            for task in (watch, *lives):
-                task.cancel()
-            await asyncio.gather(watch, *lives, return_exceptions=True)
+            await _cancelled([watch, *lives])
 
     async def _watch(self) -> None:
         """Ends when enough iterations are over. Raises PatienceExhausted when nothing moves for too long."""
@@ -189,6 +189,15 @@ async def _made_up_weights(options: Options) -> dict[str, np.ndarray[Any, np.dty
     }
 
 
+async def _cancelled(tasks: list[asyncio.Future[Any]]) -> None:
+    """Cancels until they have ended: before Python 3.12 `wait_for` can lose a cancellation."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=0.5)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def _fl_id(number: int) -> str:
     """Of the same length for all."""
     return f"simulated-{number:07d}"
@@ -210,6 +219,7 @@ def _allow_open_files(wanted: int) -> None:
 
 
 def _child(options: Options, numbers: range, results: Any) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         outcome = asyncio.run(_simulate(options, numbers, results.put))
         results.put(("end", *outcome))
@@ -217,6 +227,14 @@ def _child(options: Options, numbers: range, results: Any) -> None:
         results.put(RuntimeError("interrupted"))
     except BaseException as fault:
         results.put(_portable(fault))
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed has ended nobody."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _portable(fault: BaseException) -> BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -70,12 +71,48 @@ def test_a_trainer_that_is_none(msfl, folder, body, code, text):
     assert "Traceback" not in done.stderr
 
 
-def test_ctrl_c(msfl, redis_server, write_job):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_is_interrupted(msfl, redis_server, write_job, number):
     port = free_port()
     msfl.server(write_job(redis_server.address, {"fl_iteration_num": 100000}), port)
     options = ["--devices", "1", "--fl-name", "job", "--think-seconds", "0.1", "0.1"]
     simulation = msfl.start("simulate", f"127.0.0.1:{port}", *options)
     wait_until(lambda: "iteration    1" in msfl.log("simulate") or simulation.poll() is not None, "simulate")
-    simulation.send_signal(signal.SIGINT)
+    simulation.send_signal(number)
     assert simulation.wait(60) == ExitCode.INTERRUPTED
     assert "Traceback" not in msfl.log("simulate")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nobody_outlives_it(msfl, number):
+    options = [
+        "--devices",
+        "4",
+        "--processes",
+        "2",
+        "--iterations",
+        "100000",
+        "--think-seconds",
+        "0.1",
+        "0.1",
+    ]
+    simulation = msfl.start("simulate", *options)
+    wait_until(lambda: "iteration    1" in msfl.log("simulate") or simulation.poll() is not None, "simulate")
+    assert simulation.poll() is None, msfl.log("simulate")
+    started = descendants(simulation.pid)
+    assert len(started) >= 3  # a Server and two processes of devices
+    simulation.send_signal(number)
+    simulation.wait(60)
+    wait_until(lambda: not any(runs(pid) for pid in started), "their end")
+
+
+def descendants(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [found for child in map(int, children) for found in (child, *descendants(child))]
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 import numpy as np
 import pytest
 
 from mindspore_federated.schema.RequestUpdateModel import RequestUpdateModel
+from mindspore_federated.simulation.engine import _cancelled
 from mindspore_federated.simulation.options import server_url
 from mindspore_federated.simulation.reports import IterationReport, Tally, merge, summarise
 from mindspore_federated.simulation.trainers import uneven
@@ -92,3 +96,18 @@ def test_devices_have_unequal_data():
     assert len({len(share) for share in shares}) > 5
     assert max(np.bincount(labels[share], minlength=5).max() / len(share) for share in shares) > 0.5
     assert np.array_equal(shares[3], uneven(np.random.default_rng(3), labels, 5))
+
+
+def test_a_task_that_loses_a_cancellation_ends_all_the_same():
+    async def run() -> list[bool]:
+        async def stubborn() -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+            await asyncio.sleep(3600)
+
+        tasks = [asyncio.ensure_future(stubborn()) for _ in range(3)]
+        await asyncio.sleep(0)
+        await _cancelled(tasks)
+        return [task.cancelled() for task in tasks]
+
+    assert asyncio.run(run()) == [True] * 3
