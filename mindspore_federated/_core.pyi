@@ -74,6 +74,9 @@ class Event:
 
     kind: str  # "iteration_ended" | "log" | "stopped"
 
+    # stopped
+    # text: what went wrong in the core; "" if the job was stopped in order
+
     # log
     level: int  # 0 debug, 1 info, 2 warning, 3 error
     text: str

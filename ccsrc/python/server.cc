@@ -25,9 +25,10 @@ class ServerHandle {
               event.ended = std::move(ended);
               events->Push(std::move(event));
             },
-            [events = events_] {
+            [events = events_](std::string fault) {
               Event event;
               event.kind = "stopped";
+              event.text = std::move(fault);
               events->Push(std::move(event));
             })) {}
 

@@ -67,8 +67,7 @@ std::string NodeId(const std::string& tcp_address) {
 
 }  // namespace
 
-Server::Server(ServerOptions options, job::OnIterationEnded on_iteration_ended,
-               std::function<void()> on_stopped)
+Server::Server(ServerOptions options, job::OnIterationEnded on_iteration_ended, OnStopped on_stopped)
     : options_(std::move(options)),
       on_iteration_ended_(std::move(on_iteration_ended)),
       on_stopped_(std::move(on_stopped)),
@@ -106,13 +105,15 @@ Result<void> Server::Start(const std::vector<StartFeature>& features, std::uint6
   running_ = asio::co_spawn(
       loops_.control(),
       [this]() -> Task<> {
+        std::string fault;
         try {
           co_await job_->Run();
         } catch (const std::exception& error) {
-          MSFL_LOG(kError, "the job ends: " << error.what());
+          fault = error.what();
+          MSFL_LOG(kError, "the job ends: " << fault);
           job_->RequestStop();
         }
-        on_stopped_();
+        on_stopped_(std::move(fault));
       },
       asio::use_future);
   return {};

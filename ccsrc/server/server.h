@@ -29,11 +29,14 @@ struct StartFeature {
   const float* values = nullptr;  // C order
 };
 
+// Called, on a thread of the Server, when it has left the cluster: `fault` is empty if the job was stopped,
+// else what made it impossible to go on. Stop() still has to be called.
+using OnStopped = std::function<void(std::string fault)>;
+
 class Server {
  public:
-  // Makes no thread and opens nothing. `on_stopped` is called, on a thread of the Server, when it has left
-  // the cluster by itself (the job was stopped); stop() still has to be called.
-  Server(ServerOptions options, job::OnIterationEnded on_iteration_ended, std::function<void()> on_stopped);
+  // Makes no thread and opens nothing.
+  Server(ServerOptions options, job::OnIterationEnded on_iteration_ended, OnStopped on_stopped);
   ~Server();
 
   // Connects, agrees with the job's record, listens, registers. Blocks. After an error only the destructor
@@ -74,7 +77,7 @@ class Server {
 
   const ServerOptions options_;
   const job::OnIterationEnded on_iteration_ended_;
-  const std::function<void()> on_stopped_;
+  const OnStopped on_stopped_;
 
   std::shared_ptr<BufferPool> pool_;
   net::EventLoops loops_;

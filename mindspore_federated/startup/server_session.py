@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from mindspore_federated import log
 from mindspore_federated.startup.cache_access import CacheAccess
 from mindspore_federated.startup.callback import CallbackContext, Hooks
-from mindspore_federated.startup.errors import job_error
+from mindspore_federated.startup.errors import JobError, job_error
 from mindspore_federated.startup.iteration_record import IterationRecorder
 from mindspore_federated.startup.server_run import ServerRun
 from mindspore_federated.startup.traffic_record import TrafficRecord
@@ -52,13 +52,14 @@ class ServerSession:
         self._lock = threading.Lock()
         self._stopper: threading.Thread | None = None
         self._stopped = threading.Event()
+        self._fault = ""  # what made the core end by itself
         self._events = threading.Thread(target=self._drain, name="msfl-events")
 
     def run(self, features: Features, first_iteration: int) -> None:
         """Blocks until a request to stop, or until the job is stopped.
 
         Raises:
-            JobError: the Server cannot be started.
+            JobError: the Server cannot be started, or could not go on.
         """
         self._events.start()
         try:
@@ -86,6 +87,8 @@ class ServerSession:
             self._traffic.close()
         while not self._ended.empty():
             self._hooks.on_iteration_end(self._ended.get())
+        if self._fault:
+            raise JobError(f"The Server could not go on: {self._fault}")
 
     def _start(self, features: Features, first_iteration: int) -> bool:
         """False if a request to stop came before the Server was up."""
@@ -145,7 +148,11 @@ class ServerSession:
         if event.kind == "log":
             log.from_core(event.level, event.text, event.file, event.line)
         elif event.kind == "stopped":
-            self._begin_exit("The job was stopped; begin exit")
+            if event.text:
+                self._fault = event.text
+                self._begin_exit("The Server can't go on; begin exit")
+            else:
+                self._begin_exit("The job was stopped; begin exit")
         elif event.kind == "iteration_ended":
             try:
                 context = self._recorder.record(event)

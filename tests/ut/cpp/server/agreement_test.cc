@@ -48,7 +48,7 @@ class AgreementTest : public testing::Test {
       features.push_back(feature);
     }
     Server server(
-        options, [](job::IterationEnded) {}, [] {});
+        options, [](job::IterationEnded) {}, [](const std::string&) {});
     const Result<void> started = server.Start(features, 1);
     server.Stop();
     return started ? std::string() : started.error().text;
@@ -156,7 +156,7 @@ TEST_F(AgreementTest, AServerNamesTheInstanceItServes) {
   ServerOptions options = Options();
   options.await_record = false;
   Server server(
-      options, [](job::IterationEnded) {}, [] {});
+      options, [](job::IterationEnded) {}, [](const std::string&) {});
   EXPECT_EQ(server.instance_name(), "");
   ASSERT_TRUE(server.Start(features, 1));
   EXPECT_EQ(server.instance_name().substr(0, 2), "i_");

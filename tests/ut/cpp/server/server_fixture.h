@@ -38,7 +38,7 @@ class ServerTest : public testing::Test {
         [this](job::IterationEnded ended) {
           if (recorder_ != nullptr) recorder_->NoteRecorded(ended.key.number);
         },
-        [] {});
+        [](const std::string&) {});
   }
 
   // One feature `w` of two elements.

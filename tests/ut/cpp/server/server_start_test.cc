@@ -66,7 +66,7 @@ TEST_F(ServerStartTest, WhileTheCacheIsNotThere) {
   options.cache_patience_ms = 900'000;
   for (const int wait_ms : {0, 1, 5, 50, 1200}) {
     Server server(
-        options, [](job::IterationEnded) {}, [] {});
+        options, [](job::IterationEnded) {}, [](const std::string&) {});
     std::future<Result<void>> started = StartElsewhere(server);
     std::this_thread::sleep_for(std::chrono::milliseconds(wait_ms));
     server.Stop();
@@ -80,7 +80,7 @@ TEST_F(ServerStartTest, WhileItWaitsForTheHeartbeatOfADeadOne) {
   Tell({"HSET", "ms_fl:{stop test}:nodes", "dead", "SERVER 127.0.0.1:1 1"});
   Tell({"SET", "ms_fl:{stop test}:alive:dead", "1", "PX", "600000"});
   Server server(
-      Options(), [](job::IterationEnded) {}, [] {});
+      Options(), [](job::IterationEnded) {}, [](const std::string&) {});
   std::future<Result<void>> started = StartElsewhere(server);
   while (Tell({"EXISTS", "ms_fl:{stop test}:instance"}).integer == 0) {
   }
@@ -93,7 +93,7 @@ TEST_F(ServerStartTest, WhileItWaitsForTheHeartbeatOfADeadOne) {
 TEST_F(ServerStartTest, AtAnyMoment) {
   for (int wait_us = 0; wait_us < 30'000; wait_us += 700) {
     Server server(
-        Options(), [](job::IterationEnded) {}, [] {});
+        Options(), [](job::IterationEnded) {}, [](const std::string&) {});
     std::future<Result<void>> started = StartElsewhere(server);
     std::this_thread::sleep_for(std::chrono::microseconds(wait_us));
     server.Stop();
@@ -108,7 +108,7 @@ TEST_F(ServerStartTest, AtAnyMoment) {
 TEST_F(ServerStartTest, WhenItIsUpAndTheCacheIsSilentOrGone) {
   for (const bool gone : {false, true}) {
     Server server(
-        Options(), [](job::IterationEnded) {}, [] {});
+        Options(), [](job::IterationEnded) {}, [](const std::string&) {});
     ASSERT_TRUE(StartElsewhere(server).get());
     gone ? redis_.Kill() : redis_.Pause();
     server.Stop();
@@ -120,9 +120,9 @@ TEST_F(ServerStartTest, WhenItIsUpAndTheCacheIsSilentOrGone) {
 TEST_F(ServerStartTest, OfTwoThatStartAtTheSameMomentOneStays) {
   for (int round = 0; round < 4; ++round) {
     Server one(
-        Options(), [](job::IterationEnded) {}, [] {});
+        Options(), [](job::IterationEnded) {}, [](const std::string&) {});
     Server other(
-        Options(), [](job::IterationEnded) {}, [] {});
+        Options(), [](job::IterationEnded) {}, [](const std::string&) {});
     std::future<Result<void>> one_started = StartElsewhere(one), other_started = StartElsewhere(other);
     const Result<void> outcomes[] = {one_started.get(), other_started.get()};
     EXPECT_NE(outcomes[0].has_value(), outcomes[1].has_value());

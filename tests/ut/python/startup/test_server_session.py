@@ -1,13 +1,15 @@
-"""A Server that is told to stop while it starts."""
+"""A Server that is told to stop while it starts, and one that can't go on."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
 import pytest
 
+from mindspore_federated.startup.errors import JobError
 from mindspore_federated.startup.server_run import ServerRun
 from mindspore_federated.startup.server_session import ServerSession
 
@@ -34,12 +36,32 @@ class SlowServer:
         self._stopped.wait(timeout)
 
 
+class BrokenServer(SlowServer):
+    """Is up, and then says that its job has ended by a fault."""
+
+    stats: ClassVar[dict[str, int]] = {}
+    http_port = 1
+
+    def __init__(self) -> None:
+        super().__init__(signal_at_start=False)
+        self._events = [SimpleNamespace(kind="stopped", text="out of memory")]
+
+    def start(self, _features: object, _first_iteration: int) -> None: ...
+
+    def next_event(self, timeout: float) -> Any:
+        return self._events.pop() if self._events else super().next_event(timeout)
+
+
 class Bystander:
     """Hooks, recorder and cache: nothing is asked of them."""
 
     def close(self) -> None: ...
 
     def tend(self) -> None: ...
+
+    def start(self, _address: str, _stats: object) -> None: ...
+
+    def after_started(self) -> None: ...
 
 
 def run(signal_at_start: bool) -> None:
@@ -59,3 +81,9 @@ def test_a_signal_ends_the_start(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_start_that_fails_is_told() -> None:
     with pytest.raises(RuntimeError, match="stopped while it was starting"):
         run(signal_at_start=False)
+
+
+def test_a_server_that_can_not_go_on_is_an_error() -> None:
+    other = cast(Any, Bystander())
+    with pytest.raises(JobError, match="The Server could not go on: out of memory"):
+        ServerSession(cast(Any, BrokenServer()), other, other, ServerRun(), other, other).run([], 1)
