@@ -83,8 +83,11 @@ class FaultStormTest : public RoundTest {
 };
 
 TEST_F(FaultStormTest, ConnectionsBreak) {
-  Run(6, [this] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(7));
+  int turn = 0;
+  Run(6, [this, &turn] {
+    // Now and then longer than a link pauses: with this as the first command of each connection nothing else
+    // would get through for as long as the two keep step.
+    std::this_thread::sleep_for(std::chrono::milliseconds(7 + 61 * (turn++ % 5)));
     // Answered or not: it breaks the connection that it came on as well.
     static_cast<void>(OnControl(client_->Command({"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no"})));
   });
