@@ -101,7 +101,10 @@ _ROUND = Metric(
     "msfl_round_requests_total", "counter", "Requests that a round has answered.", ["round", "result"]
 )
 _LATENCY = Metric(
-    "msfl_round_latency_seconds", "histogram", "Time from a request of a round to its answer, held ones included.", ["round"]
+    "msfl_round_latency_seconds",
+    "histogram",
+    "Time from a request of a round to its answer, held ones included.",
+    ["round"],
 )
 
 # In the order of the exposition.
