@@ -9,25 +9,18 @@
 #include <thread>
 
 #include "base/log.h"
-#include "server/server.h"
-#include "support/redis_process.h"
+#include "server/server_fixture.h"
 
 namespace msfl::server {
 namespace {
 
-class AgreementTest : public testing::Test {
+class AgreementTest : public ServerTest {
  protected:
   void TearDown() override { SetLogSink({}); }
 
   ServerOptions Options(std::map<std::string, std::string> changed = {}) {
-    ServerOptions options;
-    options.fl_name = "agreement test";
-    options.http_host = "127.0.0.1";
-    options.cache_address = redis_.address();
+    ServerOptions options = ServerTest::Options();
     options.io_threads = 1;
-    options.round.start_fl_job_time_window = 60'000;
-    options.round.update_model_time_window = 60'000;
-    options.round.global_iteration_time_window = 60'000;
     options.hyper_parameters = {
         {"enable_ssl", "false"},         {"pki_verify", "false"},          {"dp_eps", "50.0"},
         {"start_fl_job_threshold", "1"}, {"client_learning_rate", "0.01"}, {"fl_iteration_num", "2"}};
@@ -62,7 +55,7 @@ class AgreementTest : public testing::Test {
     cache::RedisClient client(loops, redis_options);
     EXPECT_TRUE(client.Connect(std::chrono::seconds(5)));
     cache::JobStoreOptions options;
-    options.fl_name = "agreement test";
+    options.fl_name = "server test";
     options.iterations = 2;
     cache::JobStore store(client, options);
     use(loops, store);
@@ -75,9 +68,6 @@ class AgreementTest : public testing::Test {
       EXPECT_TRUE(asio::co_spawn(loops.control(), store.SetState(any, state), asio::use_future).get());
     });
   }
-
-  test::RedisProcess redis_;
-  const float values_[2] = {1, 2};
 };
 
 TEST_F(AgreementTest, TlsAndDeviceCertificatesMustBeTheSame) {
@@ -137,7 +127,7 @@ TEST_F(AgreementTest, AStoppedJobSaysHowToGoOn) {
   EXPECT_EQ(Start(Options()), "");
   SetState(cache::InstanceState::kStop);
   const std::string refused = Start(Options());
-  EXPECT_EQ(refused.find("Fl job agreement test is stopping, please retry again later"), 0U);
+  EXPECT_EQ(refused.find("Fl job server test is stopping, please retry again later"), 0U);
   for (const char* way : {"/enableFLS", "/newInstance", "`msfl reset`"}) {
     EXPECT_NE(refused.find(way), std::string::npos) << refused;
   }

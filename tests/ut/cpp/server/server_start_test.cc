@@ -2,62 +2,20 @@
 // stays.
 #include <gtest/gtest.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/use_future.hpp>
 #include <chrono>
 #include <future>
 #include <thread>
 
-#include "server/server.h"
-#include "support/redis_process.h"
+#include "server/server_fixture.h"
 
 namespace msfl::server {
 namespace {
 
-class ServerStartTest : public testing::Test {
+class ServerStartTest : public ServerTest {
  protected:
-  ServerOptions Options() {
-    ServerOptions options;
-    options.fl_name = "stop test";
-    options.http_host = "127.0.0.1";
-    options.cache_address = redis_.address();
-    options.io_threads = 2;
-    options.round.start_fl_job_time_window = 60'000;
-    options.round.update_model_time_window = 60'000;
-    options.round.global_iteration_time_window = 60'000;
-    return options;
-  }
-
   std::future<Result<void>> StartElsewhere(Server& server) {
-    return std::async(std::launch::async, [this, &server] {
-      StartFeature feature;
-      feature.feature.name = "w";
-      feature.feature.shape = {2};
-      feature.feature.elements = 2;
-      feature.feature.require_aggr = true;
-      feature.values = values_;
-      const std::vector<StartFeature> features{feature};
-      return server.Start(features, 1);
-    });
+    return std::async(std::launch::async, [this, &server] { return Start(server); });
   }
-
-  cache::RedisValue Tell(std::vector<std::string> command) {
-    net::EventLoops loops(1);
-    loops.Start();
-    cache::RedisOptions options;
-    options.address = *cache::RedisAddress::Parse(redis_.address());
-    cache::RedisClient client(loops, options);
-    EXPECT_TRUE(client.Connect(std::chrono::seconds(5)));
-    Result<cache::RedisValue> answer =
-        asio::co_spawn(loops.control(), client.Command(std::move(command)), asio::use_future).get();
-    client.Stop();
-    loops.Stop();
-    EXPECT_TRUE(answer);
-    return *answer;
-  }
-
-  test::RedisProcess redis_;
-  const float values_[2] = {1, 2};
 };
 
 TEST_F(ServerStartTest, WhileTheCacheIsNotThere) {
@@ -77,12 +35,12 @@ TEST_F(ServerStartTest, WhileTheCacheIsNotThere) {
 }
 
 TEST_F(ServerStartTest, WhileItWaitsForTheHeartbeatOfADeadOne) {
-  Tell({"HSET", "ms_fl:{stop test}:nodes", "dead", "SERVER 127.0.0.1:1 1"});
-  Tell({"SET", "ms_fl:{stop test}:alive:dead", "1", "PX", "600000"});
+  Tell({"HSET", Key("nodes"), "dead", "SERVER 127.0.0.1:1 1"});
+  Tell({"SET", Key("alive:dead"), "1", "PX", "600000"});
   Server server(
       Options(), [](job::IterationEnded) {}, [](const std::string&) {});
   std::future<Result<void>> started = StartElsewhere(server);
-  while (Tell({"EXISTS", "ms_fl:{stop test}:instance"}).integer == 0) {
+  while (Tell({"EXISTS", Key("instance")}).integer == 0) {
   }
   server.Stop();
   const Result<void> outcome = started.get();
@@ -101,7 +59,7 @@ TEST_F(ServerStartTest, AtAnyMoment) {
     if (!outcome) {
       EXPECT_EQ(outcome.error().code, Errc::kStopping) << outcome.error().text;
     }
-    EXPECT_TRUE(Tell({"HKEYS", "ms_fl:{stop test}:nodes"}).array.empty());
+    EXPECT_TRUE(Tell({"HKEYS", Key("nodes")}).array.empty());
   }
 }
 
@@ -131,7 +89,7 @@ TEST_F(ServerStartTest, OfTwoThatStartAtTheSameMomentOneStays) {
       EXPECT_NE(outcome.error().text.find("several Servers for one job are not available"), std::string::npos)
           << outcome.error().text;
     }
-    EXPECT_EQ(Tell({"HKEYS", "ms_fl:{stop test}:nodes"}).array.size(), 1U);
+    EXPECT_EQ(Tell({"HKEYS", Key("nodes")}).array.size(), 1U);
   }
 }
 
