@@ -50,7 +50,8 @@ class Iteration {
   // Once a round is full its refusals need no word from the cache: a threshold that is reached stays reached.
   std::atomic<bool> start_fl_job_full{false};
   std::atomic<bool> update_model_full{false};
-  // Devices that have joined were sent back to startFLJob: the cache knows which, so it has the word.
+  // Devices were sent back to startFLJob that may have a place already: the cache knows which, so it has the
+  // word.
   std::atomic<bool> some_start_again{false};
 
   // The first of an instance that took the place of another one: who asks for its result before any device

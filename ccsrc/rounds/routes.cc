@@ -144,11 +144,12 @@ Task<> NoteRefusal(RoundContext& context, const Route& route, const net::HttpReq
   const std::string_view fl_id = FlIdOf(route, request, claimed);
   if (fl_id.empty()) co_return;
   const bool safemode = ending == Ending::kSafemode;
+  // Whatever it asked for is withdrawn, so it may have a place that it can take again.
+  if (safemode) iteration.some_start_again = true;
   context.returning.Note(
       fl_id, iteration.number(),
       safemode ? WallMillis() + kSafemodePauseMs : iteration.FutureRequestTime() - kEarlyMs);
   if (safemode && route.round == &UpdateModel && claimed == static_cast<std::int64_t>(iteration.number())) {
-    iteration.some_start_again = true;
     co_await context.LetStartAgain(iteration.key(), fl_id);
   }
 }

@@ -109,9 +109,9 @@ Result<void> Server::Start(const std::vector<StartFeature>& features, std::uint6
         try {
           co_await job_->Run();
         } catch (const std::exception& error) {
+          job_->RequestStop();
           fault = error.what();
           MSFL_LOG(kError, "the job ends: " << fault);
-          job_->RequestStop();
         }
         on_stopped_(std::move(fault));
       },
