@@ -1,6 +1,7 @@
 // What the HTTP server hands to its routes and takes back. Knows nothing of federated learning.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -30,16 +31,30 @@ struct HttpReply {
   std::vector<std::uint8_t> head;
   std::shared_ptr<const void> tail_owner;  // keeps `tail` alive until it is sent
   std::span<const std::uint8_t> tail;
+  // Once true, a peer that is still reading `tail` is cut off, so that a slow one can't keep it for ever.
+  // Lives in what tail_owner owns; null: never.
+  const std::atomic<bool>* withdrawn = nullptr;
 };
 
 // May be called on several loops at once. An exception that escapes becomes status 500 with
 // {"code":"1","error_message":"<what()>"}.
 using HttpHandler = std::function<Task<HttpReply>(const HttpRequest&)>;
 
+// A request whose body found no room in memory and was read without being kept.
+struct OverloadedRequest {
+  std::string_view path;
+  std::uint64_t body_bytes = 0;
+  // What was kept of it: its first and its last bytes, up to kSampleBytes each; they don't overlap.
+  static constexpr std::size_t kSampleBytes = 8 * 1024;
+  std::span<const std::uint8_t> first, last;
+};
+using OverloadedHandler = std::function<Task<HttpReply>(const OverloadedRequest&)>;
+
 struct HttpRoute {
   std::string path;  // full path, exact match
   HttpHandler handler;
-  bool takes_empty_body = false;  // otherwise such a request is refused before the handler sees it
+  bool takes_empty_body = false;           // otherwise such a request is refused before the handler sees it
+  OverloadedHandler overloaded = nullptr;  // empty: status 503
 };
 
 }  // namespace msfl::net

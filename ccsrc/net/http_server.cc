@@ -132,7 +132,7 @@ Task<> HttpServer::Impl::Accept(std::shared_ptr<Impl> self, LiveHold) {
 
 void HttpServer::Impl::Admit(TcpStream socket, std::size_t index) {
   if (context->stats.connections_open.load(std::memory_order_relaxed) >= context->options.max_connections) {
-    context->stats.connections_refused.fetch_add(1, std::memory_order_relaxed);
+    context->stats.Limit(HttpLimit::kConnections).fetch_add(1, std::memory_order_relaxed);
     return;
   }
   error_code ignored;

@@ -1,6 +1,7 @@
 // HTTP/1.1 server on the event loops: keep-alive, pipelining, Expect, chunked bodies, limits and deadlines.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -19,16 +20,47 @@ struct HttpOptions {
   std::size_t max_header_bytes = 16 * 1024;
   std::uint64_t max_body_bytes = 1 << 20;
   std::size_t max_connections = 10000;
+  // Memory for bodies that arrive or are worked on, and for what the pool keeps for the next ones. A body
+  // takes its whole length from it before it is read. At least max_body_bytes.
+  std::uint64_t body_memory = std::uint64_t{1} << 30;
+  // How long a request waits, unread, for room in it; then it is read without being kept, and told to come
+  // back (HttpRoute::overloaded).
+  std::chrono::milliseconds body_wait{20'000};
+  // What one address (IPv6: one /64) may hold at a time of connections and of body memory.
+  double address_share = 1.0;
   std::chrono::milliseconds header_timeout{
       10'000};  // from the first byte of a request to the end of its headers
   std::chrono::milliseconds idle_timeout{50'000};  // between requests
   std::chrono::milliseconds body_stall_timeout{
       30'000};  // without a byte of a body, or of a reply taken by the peer
+  // A body or a reply is done within body_stall_timeout + length / minimum_rate (bytes/s; 0: no such bound),
+  // and within transfer_timeout.
+  std::uint64_t minimum_rate = 0;
+  std::chrono::milliseconds transfer_timeout{3'600'000};
 };
 
-struct HttpStats {  // all since the start
-  std::atomic<std::uint64_t> connections_open{0}, connections_refused{0}, requests{0};
-  std::atomic<std::uint64_t> bytes_received{0}, bytes_sent{0};  // bodies
+// Why the server closed a connection, or refused one.
+enum class HttpLimit {
+  kConnections,         // all places taken, and no idle connection to close instead
+  kAddressConnections,  // one address holds its share of the places
+  kIdleEvicted,         // an idle connection gave its place to a newcomer
+  kHeaderTime,
+  kIdleTime,
+  kBodyTime,        // stall, minimum rate or transfer time of a body
+  kReplyTime,       // the same of a reply
+  kReplyWithdrawn,  // HttpReply::withdrawn
+  kBodyMemory,      // a body was read without being kept
+  kCount
+};
+
+struct HttpStats {  // all since the start, but those that say "now"
+  std::atomic<std::uint64_t> connections_open{0} /* now */, requests{0};
+  std::atomic<std::uint64_t> bytes_received{0}, bytes_sent{0};        // bodies
+  std::atomic<std::uint64_t> body_memory_used{0}, bodies_waiting{0};  // now
+  std::array<std::atomic<std::uint64_t>, static_cast<std::size_t>(HttpLimit::kCount)> limits{};
+
+  std::atomic<std::uint64_t>& Limit(HttpLimit limit) { return limits[static_cast<std::size_t>(limit)]; }
+  std::uint64_t Limit(HttpLimit limit) const { return limits[static_cast<std::size_t>(limit)]; }
 };
 
 class HttpServer {

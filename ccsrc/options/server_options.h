@@ -26,6 +26,19 @@ struct ClientPlan {  // told to devices in startFLJob
   float learning_rate = 0.001F;
 };
 
+// What one Server bears (docs/limits.md).
+struct LimitOptions {
+  std::uint64_t body_memory = 0;          // bytes; 0: a quarter of the memory this process may use
+  std::uint64_t body_wait_time = 20'000;  // ms
+  double address_share = 0.75;            // of connections and of body memory
+  std::uint64_t header_time = 10'000;     // ms
+  std::uint64_t idle_time = 50'000;       // ms
+  std::uint64_t stall_time = 30'000;      // ms
+  std::uint64_t minimum_rate = 1'000;     // bytes per second; 0: none
+  std::uint64_t transfer_time = 0;        // ms; 0: the window of updateModel, at least a minute
+  std::uint64_t fl_id_bytes = 256;
+};
+
 struct ServerOptions {
   std::string fl_name;
   std::string server_mode = "FEDERATED_LEARNING";
@@ -68,6 +81,7 @@ struct ServerOptions {
 
   // How long getModel and getResult of the running iteration are held before they answer "not ready".
   std::uint64_t hold_ms = 0;
+  LimitOptions limits;
   // Newest evaluation vectors of devices that are kept in the cache; 0: none (rounds.md, section 14).
   std::uint64_t evaluation_items = 0;
 };

@@ -23,7 +23,7 @@ std::map<std::string, std::uint64_t> Server::Stats() const {
   static const net::HttpStats kNoHttp;
   const net::HttpStats& http = http_ ? http_->stats() : kNoHttp;
   stats["connections_open"] = http.connections_open;
-  stats["connections_refused"] = http.connections_refused;
+  stats["connections_refused"] = http.Limit(net::HttpLimit::kConnections).load();
   stats["requests"] = http.requests;
   stats["bytes_received"] = http.bytes_received;
   stats["bytes_sent"] = http.bytes_sent;

@@ -200,7 +200,7 @@ TEST_F(HttpConnection, RefusesMoreThanTheLimit) {
   EXPECT_EQ(second.Post("/echo", "2").body, "2");
   auto third = Client();
   EXPECT_TRUE(third.Closed());
-  EXPECT_EQ(server->stats().connections_refused, 1U);
+  EXPECT_EQ(server->stats().Limit(HttpLimit::kConnections), 1U);
   second.Close();
   AwaitConnections(1);
   auto fourth = Client();
