@@ -67,6 +67,15 @@ class ServerOptions:
     record_patience_ms: int
     hold_ms: int
     evaluation_items: int
+    body_memory: int  # bytes
+    body_wait_ms: int
+    address_share: float
+    header_ms: int
+    idle_ms: int
+    stall_ms: int
+    minimum_rate: int  # bytes per second
+    transfer_ms: int
+    fl_id_bytes: int
     def __init__(self) -> None: ...
 
 class Event:
@@ -134,7 +143,10 @@ class Server:
     def stats(self) -> dict[str, int]:
         """Counts since the start, and a few gauges. From any thread, also before start() and after stop().
 
-        HTTP: connections_open, connections_refused, requests, bytes_received, bytes_sent; pool_idle_bytes.
+        HTTP: connections_open, requests, bytes_received, bytes_sent; pool_idle_bytes, body_memory_used,
+        bodies_waiting; how often a limit has struck: limit_<l> for each <l> of connections,
+        address_connections, idle_evicted, header_time, idle_time, body_time, answer_time, old_model,
+        body_memory.
 
         Job: iteration (0 before start()), iterations, iterations_valid_total, iterations_failed_total;
         started and counted (of the running iteration, as Redis said last); switches_total, switch_us_total

@@ -28,14 +28,14 @@ struct ClientPlan {  // told to devices in startFLJob
 
 // What one Server bears (docs/limits.md).
 struct LimitOptions {
-  std::uint64_t body_memory = 0;          // bytes; 0: a quarter of the memory this process may use
-  std::uint64_t body_wait_time = 20'000;  // ms
-  double address_share = 0.75;            // of connections and of body memory
-  std::uint64_t header_time = 10'000;     // ms
-  std::uint64_t idle_time = 50'000;       // ms
-  std::uint64_t stall_time = 30'000;      // ms
-  std::uint64_t minimum_rate = 1'000;     // bytes per second; 0: none
-  std::uint64_t transfer_time = 0;        // ms; 0: the window of updateModel, at least a minute
+  std::uint64_t body_memory = std::uint64_t{1} << 30;  // bytes
+  std::uint64_t body_wait_ms = 20'000;                 // for room in it
+  double address_share = 1;                            // of connections and of body_memory
+  std::uint64_t header_ms = 10'000;                    // from a request's first byte to the end of its header
+  std::uint64_t idle_ms = 50'000;                      // between requests
+  std::uint64_t stall_ms = 30'000;                     // without a byte of a body
+  std::uint64_t minimum_rate = 0;                      // bytes per second of a body, after stall_ms; 0: any
+  std::uint64_t transfer_ms = 3'600'000;               // for a whole body
   std::uint64_t fl_id_bytes = 256;
 };
 

@@ -64,6 +64,15 @@ void BindOptions(py::module_& module) {
   DefNested(cls, "client_epoch_num", &ServerOptions::client, &ClientPlan::epochs);
   DefNested(cls, "client_batch_size", &ServerOptions::client, &ClientPlan::batch_size);
   DefNested(cls, "client_learning_rate", &ServerOptions::client, &ClientPlan::learning_rate);
+  DefNested(cls, "body_memory", &ServerOptions::limits, &LimitOptions::body_memory);
+  DefNested(cls, "body_wait_ms", &ServerOptions::limits, &LimitOptions::body_wait_ms);
+  DefNested(cls, "address_share", &ServerOptions::limits, &LimitOptions::address_share);
+  DefNested(cls, "header_ms", &ServerOptions::limits, &LimitOptions::header_ms);
+  DefNested(cls, "idle_ms", &ServerOptions::limits, &LimitOptions::idle_ms);
+  DefNested(cls, "stall_ms", &ServerOptions::limits, &LimitOptions::stall_ms);
+  DefNested(cls, "minimum_rate", &ServerOptions::limits, &LimitOptions::minimum_rate);
+  DefNested(cls, "transfer_ms", &ServerOptions::limits, &LimitOptions::transfer_ms);
+  DefNested(cls, "fl_id_bytes", &ServerOptions::limits, &LimitOptions::fl_id_bytes);
 }
 
 }  // namespace msfl::python

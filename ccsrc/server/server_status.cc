@@ -1,4 +1,5 @@
 // How a Server is doing, for monitoring; from any thread at any time.
+#include "server/limit_report.h"
 #include "server/server.h"
 
 namespace msfl::server {
@@ -23,7 +24,9 @@ std::map<std::string, std::uint64_t> Server::Stats() const {
   static const net::HttpStats kNoHttp;
   const net::HttpStats& http = http_ ? http_->stats() : kNoHttp;
   stats["connections_open"] = http.connections_open;
-  stats["connections_refused"] = http.Limit(net::HttpLimit::kConnections).load();
+  AddLimits(http, stats);
+  stats["body_memory_used"] = http.body_memory_used;
+  stats["bodies_waiting"] = http.bodies_waiting;
   stats["requests"] = http.requests;
   stats["bytes_received"] = http.bytes_received;
   stats["bytes_sent"] = http.bytes_sent;

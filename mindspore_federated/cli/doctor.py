@@ -10,7 +10,13 @@ import typer
 
 from mindspore_federated.cli.checks.cache import examine_cache
 from mindspore_federated.cli.checks.finding import PROBLEM, WARNING, Finding, ok, problem
-from mindspore_federated.cli.checks.job import examine_files, examine_limits, examine_ports, examine_token
+from mindspore_federated.cli.checks.job import (
+    examine_files,
+    examine_limits,
+    examine_memory,
+    examine_ports,
+    examine_token,
+)
 from mindspore_federated.cli.checks.machine import examine_machine, reason
 from mindspore_federated.cli.failure import CommandError, ExitCode, guarded
 from mindspore_federated.cli.job_cache import JobCache, connect
@@ -68,6 +74,7 @@ def examine(file: _MaybeText, addresses: list[str], checkpoint_dir: str) -> Iter
     yield ok("configuration", file)
     yield from examine_files(config, checkpoint_dir)
     yield examine_limits(config)
+    yield examine_memory(config)
     try:
         yield from examine_token(config)
         yield from _around(config, file, addresses)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _NO_PW = PwEncrypt.model_construct(
     share_secrets_ratio=0.0, cipher_time_window=0, reconstruct_secrets_threshold=0
 )
+_LEAST_TRANSFER_MS = 60_000
 
 
 def _text(value: object) -> str:
@@ -100,6 +101,18 @@ def server_options(
         config.encrypt.pw_encrypt or _NO_PW
     ).reconstruct_secrets_threshold
     options.upload_sparse_rate = config.compression.upload_sparse_rate
+    limits = config.limits
+    options.body_memory = limits.body_memory * 2**20
+    options.body_wait_ms = limits.body_wait_time
+    options.address_share = limits.address_share
+    options.header_ms = limits.header_time
+    options.idle_ms = limits.idle_time
+    options.stall_ms = limits.stall_time
+    options.minimum_rate = limits.minimum_rate
+    options.transfer_ms = limits.transfer_time or max(
+        config.round.update_model_time_window, _LEAST_TRANSFER_MS
+    )
+    options.fl_id_bytes = limits.fl_id_bytes
     levels = participation_levels(config.summary.participation_time_level)
     assert levels is not None, "loading has replaced what is no pair"
     options.participation_time_level1, options.participation_time_level2 = levels

@@ -215,6 +215,59 @@ class Checkpoint(Section):
     )
 
 
+class Limits(Section):
+    body_memory: int = key(
+        "Memory for bodies of requests that arrive or are worked on, and for what is kept for the next "
+        "ones, MiB. At least one update of the model, with 1 MiB beside its weights. 0: a quarter of the "
+        "memory that the process may use.",
+        0,
+        ours=True,
+        ge=0,
+        le=2**40,
+    )
+    body_wait_time: int = key(
+        "How long a request waits, unread, for room in `body_memory` before its client is told to come back "
+        "later, ms. Clients of 0.2 give up sending after 30 s.",
+        20000,
+        ours=True,
+        ge=0,
+        le=UINT32_MAX,
+    )
+    address_share: Float32 = key(
+        "Share of the connections and of `body_memory` that one address (of IPv6: its first 64 bits) may "
+        "hold at a time. Behind a load balancer all clients have its address: 1.0.",
+        0.75,
+        ours=True,
+        gt=0.0,
+        le=1.0,
+    )
+    header_time: int = key(
+        "Time for the header of a request, from its first byte on, ms.", 10000, ours=True, ge=1, le=UINT32_MAX
+    )
+    idle_time: int = key(
+        "How long a connection may lie idle between requests, ms.", 50000, ours=True, ge=1, le=UINT32_MAX
+    )
+    stall_time: int = key(
+        "How long a client may send, or take, nothing of a body, ms.", 30000, ours=True, ge=1, le=UINT32_MAX
+    )
+    minimum_rate: int = key(
+        "Bytes per second at which clients have to send and take bodies, after `stall_time`. 0: any rate.",
+        1000,
+        ours=True,
+        ge=0,
+        le=UINT32_MAX,
+    )
+    transfer_time: int = key(
+        "Time for a whole body of a request or an answer, ms. 0: `round.update_model_time_window`, at "
+        "least a minute.",
+        0,
+        ours=True,
+        ge=0,
+        le=UINT32_MAX,
+    )
+    fl_id_bytes: int = key("Longest `fl_id` of a client, bytes.", 256, ours=True, ge=16, le=65536)
+
+
 class Monitoring(Section):
     address: str = key(
         "Where the Server answers `/metrics` (Prometheus), `/healthz` and `/readyz`: `host:port`, port 0 for "
@@ -261,3 +314,4 @@ class ServerConfig(CommonConfig):
     client: Client = section("What clients are told, and how they are served.", Client)
     checkpoint: Checkpoint = section("Recovery files.", Checkpoint)
     monitoring: Monitoring = section("What monitoring systems are told.", Monitoring)
+    limits: Limits = section("What one Server bears, see docs/limits.md.", Limits)

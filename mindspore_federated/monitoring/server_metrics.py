@@ -25,6 +25,17 @@ ROUNDS = {
     "get_model": "getModel",
     "get_result": "getResult",
 }
+LIMITS = (
+    "connections",
+    "address_connections",
+    "idle_evicted",
+    "header_time",
+    "idle_time",
+    "body_time",
+    "answer_time",
+    "old_model",
+    "body_memory",
+)
 LATENCY_BOUNDS_US = (1_000, 5_000, 25_000, 100_000, 500_000, 2_500_000, 10_000_000)
 _MICRO = 1e-6
 
@@ -58,10 +69,6 @@ _PLAIN = (
         "cache_connected",
     ),
     (Metric("msfl_connections_open", "gauge", "HTTP connections that are open."), "connections_open"),
-    (
-        Metric("msfl_connections_refused_total", "counter", "HTTP connections beyond client.connection_num."),
-        "connections_refused",
-    ),
     (Metric("msfl_requests_total", "counter", "HTTP requests of any kind."), "requests"),
     (
         Metric("msfl_received_bytes_total", "counter", "Bodies of HTTP requests of any kind."),
@@ -75,6 +82,14 @@ _PLAIN = (
     (
         Metric("msfl_round_sent_bytes_total", "counter", "Bodies of the answers of rounds."),
         "round_bytes_sent",
+    ),
+    (
+        Metric("msfl_body_memory_used_bytes", "gauge", "What bodies have taken of limits.body_memory."),
+        "body_memory_used",
+    ),
+    (
+        Metric("msfl_bodies_waiting", "gauge", "Requests left unread until there is room for their bodies."),
+        "bodies_waiting",
     ),
     (
         Metric("msfl_buffer_pool_idle_bytes", "gauge", "Memory kept for the next requests."),
@@ -97,6 +112,9 @@ _REFUSED = Metric(
     "Requests of rounds refused before they were looked at.",
     ["reason"],
 )
+_LIMIT = Metric(
+    "msfl_limit_strikes_total", "counter", "How often a limit has struck (docs/limits.md).", ["limit"]
+)
 _ROUND = Metric(
     "msfl_round_requests_total", "counter", "Requests that a round has answered.", ["round", "result"]
 )
@@ -115,6 +133,7 @@ SERVER_METRICS = (
     _ENDED,
     _SWITCH,
     _REFUSED,
+    _LIMIT,
     _ROUND,
     _LATENCY,
 )
@@ -125,6 +144,7 @@ def needed_statistics() -> frozenset[str]:
     names = {key for _, key in _PLAIN}
     names |= {"iterations_valid_total", "iterations_failed_total", "switches_total", "switch_us_total"}
     names |= {"refused_safemode_total", "refused_disabled_total"}
+    names |= {f"limit_{name}" for name in LIMITS}
     for name in ROUNDS:
         names |= {f"{name}_accepted_total", f"{name}_rejected_total", f"{name}_latency_us_total"}
         names |= {f"{name}_latency_le_{bound}_total" for bound in LATENCY_BOUNDS_US}
@@ -157,6 +177,7 @@ class ServerCollector(Collector):
             {("safemode",): "refused_safemode_total", ("disabled",): "refused_disabled_total"},
             stats,
         )
+        yield self._counts(_LIMIT, {(name,): f"limit_{name}" for name in LIMITS}, stats)
         results: dict[tuple[str, ...], str] = {
             (wire, result): f"{name}_{result}_total"
             for name, wire in ROUNDS.items()

@@ -14,6 +14,7 @@ PACKAGE = "mindspore_federated"
 # What each part of the package may import, itself aside. `_core` is the extension, `schema` is generated.
 PYTHON_FLOORS: dict[str, frozenset[str]] = {
     "log": frozenset(),
+    "machine": frozenset({"log"}),
     "schema": frozenset(),
     "config": frozenset({"log", "_core"}),
     "checkpoint": frozenset({"log"}),
@@ -21,11 +22,11 @@ PYTHON_FLOORS: dict[str, frozenset[str]] = {
     "monitoring": frozenset({"log", "config"}),
     "client": frozenset({"log", "schema", "checkpoint", "privacy", "_core"}),
     "scheduler": frozenset({"log", "schema", "config", "checkpoint", "monitoring", "client", "_core"}),
-    "startup": frozenset({"log", "config", "checkpoint", "monitoring", "scheduler", "_core"}),
+    "startup": frozenset({"log", "machine", "config", "checkpoint", "monitoring", "scheduler", "_core"}),
     "trainer": frozenset({"log", "config", "checkpoint", "privacy", "client", "startup"}),
     "simulation": frozenset({"log", "config", "checkpoint", "privacy", "client", "startup", "trainer"}),
     "cli": frozenset({"log", "config", "checkpoint", "privacy", "scheduler", "client", "startup"})
-    | {"monitoring", "trainer", "simulation", "_core"},
+    | {"machine", "monitoring", "trainer", "simulation", "_core"},
     "common": frozenset(),  # the reference's path of one tool
 }
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from mindspore_federated.cli.checks.finding import PROBLEM, Finding, ok, problem, warning
 from mindspore_federated.config import HostPort, ServerConfig, parse_host_port
+from mindspore_federated.machine import OWN_DESCRIPTORS, body_memory, usable_memory
 
+_MIB = 2**20
 _ANSWER_SECONDS = 3.0
 _ANSWER_LIMIT = 1 << 20
-_OWN_DESCRIPTORS = 64  # of a Server, beside its devices' connections
 
 
 def examine_files(config: ServerConfig, checkpoint_dir: str) -> Iterator[Finding]:
@@ -126,13 +127,20 @@ def _can_bind(name: str, host: str, port: int) -> Finding:
 
 
 def examine_limits(config: ServerConfig) -> Finding:
-    needed = config.client.connection_num + _OWN_DESCRIPTORS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return ok("open files", f"limit {soft}, client.connection_num {config.client.connection_num}")
-    how = "" if hard == resource.RLIM_INFINITY or hard >= needed else " as root (LimitNOFILE= with systemd)"
+    needed = config.client.connection_num + OWN_DESCRIPTORS
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # the Server raises the soft one by itself
+    if hard == resource.RLIM_INFINITY or hard >= needed:
+        return ok("open files", f"limit {hard}, client.connection_num {config.client.connection_num}")
     return warning(
         "open files",
-        f"limit {soft} is too low for client.connection_num {config.client.connection_num}",
-        f"ulimit -n {needed}{how}, or a smaller client.connection_num",
+        f"limit {hard} is too low for client.connection_num {config.client.connection_num}",
+        f"ulimit -Hn {needed} as root (LimitNOFILE= with systemd), or a smaller client.connection_num",
     )
+
+
+def examine_memory(config: ServerConfig) -> Finding:
+    usable, bodies = usable_memory(), body_memory(config.limits.body_memory * _MIB)
+    text = f"limits.body_memory {bodies // _MIB} MiB of the {usable // _MIB} MiB that a process may use"
+    if bodies * 2 <= usable:
+        return ok("memory", text)
+    return warning("memory", f"{text}: models and sums need room as well", "a smaller limits.body_memory")

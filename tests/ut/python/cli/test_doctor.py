@@ -200,7 +200,7 @@ def test_open_files(msfl, write_job):
     )
     found = findings(done)["open files"]
     assert found["level"] == "warning"
-    assert "ulimit -n 10064" in found["remedy"]
+    assert "ulimit -Hn 10256" in found["remedy"]
 
 
 def test_an_embedded_cache(msfl, write_job):
