@@ -1,6 +1,7 @@
 // One model: the bytes that are sent to devices, which are also where its weights live.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -27,10 +28,17 @@ class Model {
   };
   Tail tail(bool only_aggregated) const;
 
+  // Whether those who still read the tail are to be cut off: it has left the history, and too much memory is
+  // held for slow readers (History). No part of the value: it may change while the model is shared.
+  const std::atomic<bool>& withdrawn() const { return withdrawn_; }
+  void SetWithdrawn(bool withdrawn) const { withdrawn_.store(withdrawn, std::memory_order_relaxed); }
+  std::size_t bytes() const { return bytes_.capacity(); }
+
  private:
   Model() = default;
   std::shared_ptr<const Layout> layout_;
   Buffer bytes_;
+  mutable std::atomic<bool> withdrawn_{false};
 };
 
 }  // namespace msfl::model

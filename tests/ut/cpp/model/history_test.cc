@@ -81,6 +81,74 @@ TEST_F(HistoryTest, ADroppedModelLivesWhileItIsSent) {
   EXPECT_EQ(model->values(0)[1], 1.0F);
 }
 
+class RetiredModels : public HistoryTest {
+ protected:
+  RetiredModels() : model_bytes_(NewModel()->bytes()) {}
+  // Stores `count` models more, and returns them: they are held as by readers.
+  std::vector<std::shared_ptr<const Model>> Store(std::size_t count) {
+    std::vector<std::shared_ptr<const Model>> models;
+    for (std::size_t i = 0; i < count; ++i) {
+      models.push_back(NewModel());
+      history_.Store(next_++, models.back());
+    }
+    return models;
+  }
+  static std::vector<bool> Withdrawn(const std::vector<std::shared_ptr<const Model>>& models) {
+    std::vector<bool> withdrawn;
+    for (const auto& model : models) withdrawn.push_back(model != nullptr && model->withdrawn());
+    return withdrawn;
+  }
+
+  const std::size_t model_bytes_;
+  std::uint64_t next_ = 0;
+};
+
+TEST_F(RetiredModels, StayWithoutALimit) {
+  EXPECT_EQ(Withdrawn(Store(6)), (std::vector<bool>{false, false, false, false, false, false}));
+}
+
+TEST_F(RetiredModels, TheOldestBeyondTheLimitAreWithdrawn) {
+  history_.LimitRetired(2 * model_bytes_);
+  auto models = Store(6);
+  EXPECT_EQ(Withdrawn(models), (std::vector<bool>{true, false, false, false, false, false}));
+  models.push_back(Store(1)[0]);
+  EXPECT_EQ(Withdrawn(models), (std::vector<bool>{true, true, false, false, false, false, false}));
+}
+
+TEST_F(RetiredModels, TheLastOneStaysWhateverTheLimit) {
+  history_.LimitRetired(0);
+  EXPECT_EQ(Withdrawn(Store(5)), (std::vector<bool>{true, false, false, false, false}));
+}
+
+TEST_F(RetiredModels, ThoseThatNobodyReadsDoNotCount) {
+  history_.LimitRetired(model_bytes_);
+  auto models = Store(4);
+  for (int i = 0; i < 20; ++i) Store(1);
+  EXPECT_EQ(Withdrawn(models), (std::vector<bool>{true, true, true, false}));
+}
+
+TEST_F(RetiredModels, OneUnderSeveralNumbersHasNotLeft) {
+  history_.LimitRetired(0);
+  const auto model = NewModel();
+  for (; next_ < 10; ++next_) history_.Store(next_, model);
+  EXPECT_FALSE(model->withdrawn());
+  Store(2);
+  EXPECT_FALSE(model->withdrawn());
+  const auto newer = Store(2);  // `model` has left, as the only one
+  EXPECT_FALSE(model->withdrawn());
+  Store(2);
+  EXPECT_TRUE(model->withdrawn());
+  EXPECT_FALSE(newer[0]->withdrawn());
+}
+
+TEST_F(RetiredModels, OneThatComesAgainIsServedAgain) {
+  history_.LimitRetired(0);
+  const auto models = Store(5);
+  ASSERT_TRUE(models[0]->withdrawn());
+  history_.Restart(0, models[0]);
+  EXPECT_EQ(Withdrawn(models), (std::vector<bool>{false, true, true, true, false}));
+}
+
 TEST_F(HistoryTest, ReadersAndAWriter) {
   history_.Restart(0, NewModel());
   std::atomic<bool> done{false};
