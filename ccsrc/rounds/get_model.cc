@@ -68,6 +68,7 @@ net::HttpReply ModelReply(const Verdict& verdict, std::uint64_t number,
   const model::Model::Tail tail = model->tail(only_aggregated);
   reply.head = model::SealHead(builder, schema::ResponseGetModel::VT_FEATURE_MAP, tail);
   reply.tail = tail.bytes;
+  reply.withdrawn = &model->withdrawn();
   reply.tail_owner = std::move(model);
   return reply;
 }
