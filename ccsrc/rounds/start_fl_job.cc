@@ -114,6 +114,7 @@ Outcome Accept(RoundContext& context, job::Iteration& iteration) {
   });
   reply.tail = model->tail(false).bytes;
   reply.tail_owner = model;
+  reply.withdrawn = &model->withdrawn();
   return {Ending::kAccepted, std::move(reply)};
 }
 
