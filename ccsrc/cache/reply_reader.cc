@@ -19,10 +19,12 @@ struct ReplyReader::Functions {
     return &slot;
   }
   static void* Array(const redisReadTask* task, int elements) {
-    if (elements > kMaxElements) return nullptr;
-    RedisValue& slot = Self(task).Slot(task);
+    ReplyReader& self = Self(task);
+    RedisValue& slot = self.Slot(task);
+    // Of the whole reply: arrays lie in arrays.
+    if (elements < 0 || elements > kMaxElements - self.elements_) return nullptr;
+    self.elements_ += elements;
     slot.kind = RedisValue::Kind::kArray;
-    slot.array.resize(static_cast<std::size_t>(elements));
     return &slot;
   }
   static void* Integer(const redisReadTask* task, long long value) {
@@ -53,9 +55,15 @@ ReplyReader::~ReplyReader() { redisReaderFree(reader_); }
 RedisValue& ReplyReader::Slot(const redisReadTask* task) {
   if (task->parent == nullptr) {
     building_ = Reply();
+    elements_ = 0;
     return building_.value;
   }
-  return static_cast<RedisValue*>(task->parent->obj)->array[static_cast<std::size_t>(task->idx)];
+  // Grows as elements come: a length that is only claimed costs nothing. Nobody looks at the elements before
+  // this one any more.
+  std::vector<RedisValue>& array = static_cast<RedisValue*>(task->parent->obj)->array;
+  const auto index = static_cast<std::size_t>(task->idx);
+  if (index >= array.size()) array.resize(index + 1);
+  return array[index];
 }
 
 void ReplyReader::Feed(const char* bytes, std::size_t size) {

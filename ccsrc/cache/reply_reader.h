@@ -21,7 +21,7 @@ struct Reply {
 class ReplyReader {
  public:
   static constexpr std::size_t kMaxReplyBytes = 512U << 20;  // Redis' own limit of a value
-  static constexpr int kMaxElements = 4'000'000;
+  static constexpr int kMaxElements = 4'000'000;  // of all arrays of a reply
 
   ReplyReader();
   ~ReplyReader();
@@ -40,6 +40,7 @@ class ReplyReader {
 
   redisReader* reader_;
   Reply building_;
+  int elements_ = 0;        // of building_'s arrays, as their heads say
   std::size_t unread_ = 0;  // bytes since the last whole reply
   std::string fault_;
 };
