@@ -167,6 +167,13 @@ class Cluster:
         self._processes.append(_Process(command, folder, "server"))
         self._processes[1].wait_for(self._listens, "the Server")
 
+    @property
+    def folder(self) -> Path:
+        """Everything that the cluster writes; the socket of its Redis is `redis.sock` in it."""
+        if self._folder is None:
+            raise RuntimeError("the cluster has not been started")
+        return Path(self._folder.name)
+
     def checkpoints_written(self) -> int:
         """Files in the checkpoint folder now; at most three are kept."""
         return len(list(Path(self._folder.name).glob("checkpoints/*.ckpt"))) if self._folder else 0
