@@ -1,9 +1,9 @@
 """10,000 iterations of a small job: memory, descriptors, threads, Redis and files must not grow.
 
-10 devices, a model of 10 KB, a checkpoint for each iteration. A JSON line every 500 iterations. The Server and
-Redis are compared at rest, after iteration 1,000 and after the last one: no device is connected, and the rows
-of ended iterations (kept for a minute) have expired. While devices are at work there may be as many rows as
-the iterations of the last minute have. Ends with 1 if anything has grown by more than `SLACK`.
+10 devices, a model of 10 KB, a checkpoint for each iteration. A JSON line every 500 iterations. The Server
+and Redis are compared at rest, after iteration 1,000 and after the last one: no device is connected, and the
+rows of ended iterations (kept for a minute) have expired. While devices are at work there may be as many rows
+as the iterations of the last minute have. Ends with 1 if anything has grown by more than `SLACK`.
 """
 
 from __future__ import annotations
