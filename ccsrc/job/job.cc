@@ -160,7 +160,40 @@ Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address, std::
   co_return Result<void>();
 }
 
-Task<> Job::Run() {
+Task<std::string> Job::Run() {
+  try {
+    co_await RunPhases();
+  } catch (...) {
+    NoteFault();
+  }
+  try {
+    co_await Phases::Shutdown(*this);
+  } catch (...) {
+    NoteFault();
+  }
+  const std::lock_guard lock(fault_mutex_);
+  co_return fault_;
+}
+
+void Job::NoteFault() {
+  std::string text;
+  try {
+    throw;
+  } catch (const std::exception& error) {
+    text = error.what();
+  } catch (...) {
+  }
+  if (text.empty()) text = "unknown exception";
+  {
+    const std::lock_guard lock(fault_mutex_);
+    if (fault_.empty()) fault_ = text;
+  }
+  // First of all: no device shall be answered as if things went on.
+  RequestStop();
+  MSFL_LOG(kError, "the job ends: " << text);
+}
+
+Task<> Job::RunPhases() {
   if (status_.state == cache::InstanceState::kFinish) {
     MSFL_LOG(kWarning,
              "the job has finished before: devices are served its model and train no more. To train "
@@ -188,14 +221,17 @@ Task<> Job::Run() {
         break;
     }
   }
-  co_await Phases::Shutdown(*this);
 }
 
 Task<> Job::Beat() {
   constexpr std::chrono::seconds kInterval(1);
-  while (!stop_requested_) {
-    co_await RenewNode();
-    co_await beat_wakeup_.Wait(SteadyClock::now() + kInterval);
+  try {
+    while (!stop_requested_) {
+      co_await RenewNode();
+      co_await beat_wakeup_.Wait(SteadyClock::now() + kInterval);
+    }
+  } catch (...) {
+    NoteFault();
   }
   beat_ended_ = true;
   wakeup_.Notify();
@@ -206,9 +242,11 @@ Task<> Job::RenewNode() {
   const cache::IterationKey current = gate_.Look().iteration->key();
   const Result<cache::Node> renewed = co_await store_.Heartbeat(mine, current);
   if (!renewed || renewed->epoch == mine.epoch) co_return;
+  {
+    const std::lock_guard lock(node_mutex_);
+    node_ = std::make_shared<const cache::Node>(*renewed);
+  }
   MSFL_LOG(kWarning, "this Server was no longer listed and has entered the cluster again: node=" << mine.id);
-  const std::lock_guard lock(node_mutex_);
-  node_ = std::make_shared<const cache::Node>(*renewed);
 }
 
 void Job::RequestStop() {

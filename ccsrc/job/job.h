@@ -16,7 +16,9 @@
 // Faults. The process dies: its leases are given back when its heartbeat expires; its counted updates are
 // gone, so the iteration fails and the next begins. The cache is lost: requests get the safemode text, the
 // sum waits. The cache comes back empty: the record is written again from memory and the iteration fails,
-// since its counts are gone.
+// since its counts are gone. A defect, or no memory left, throws in a phase or in the heartbeat: devices get
+// the safemode text, the Server leaves the cluster as if it had been stopped, so that the next one need not
+// wait for its heartbeat to expire, and Run() says what it was.
 #pragma once
 
 #include <atomic>
@@ -72,9 +74,10 @@ class Job {
   // Errc::kDisagreement when another Server has been faster since. `http_address` may be empty.
   Task<Result<void>> Join(std::string node_id, std::string tcp_address, std::string http_address);
 
-  // The phases, until the end. On the control loop. The heartbeat runs beside it on a loop that never waits
-  // for work.
-  Task<> Run();
+  // The phases, until the end, and out of the cluster: empty if the job was stopped, else the fault that made
+  // it impossible to go on. On the control loop.
+  Task<std::string> Run();
+  // The heartbeat, beside it, on a loop that never waits for work. A fault of it ends Run().
   Task<> Beat();
   // From any thread: ends Run() and Beat() in order.
   void RequestStop();
@@ -107,6 +110,9 @@ class Job {
  private:
   friend struct Phases;
 
+  Task<> RunPhases();
+  // Of the exception that is being handled; the first one counts.
+  void NoteFault();
   Iteration& iteration() { return *iteration_; }
   Standing standing() const;
   Error NotAlone(const std::string& other) const;
@@ -137,6 +143,8 @@ class Job {
   std::atomic<std::uint64_t> seen_started_{0}, seen_counted_{0};
   std::mutex spoilt_mutex_;
   cache::IterationKey spoilt_;
+  std::mutex fault_mutex_;
+  std::string fault_;
 
   // The control loop's own.
   cache::Status status_;

@@ -1,6 +1,6 @@
 // Shutdown: leave the cluster at once, so that nobody waits for this Server's heartbeat to expire. Requests
-// already get the safemode text. A cache that can't be reached delays the end by one command deadline at
-// most.
+// already get the safemode text. The same after a fault. A cache that can't be reached delays the end by the
+// deadlines of a command or two, no more.
 #include "base/clock.h"
 #include "base/log.h"
 #include "job/job.h"

@@ -61,12 +61,17 @@ Task<> RoundContext::LetStartAgain(const cache::IterationKey& iteration, std::st
 
 Task<> RoundContext::Withdraw(RoundContext& context, cache::IterationKey iteration, std::string fl_id,
                               std::string nonce) {
+  // Also when it ends by an exception: nobody shall wait for it any more.
+  struct Counted {
+    std::atomic<std::uint64_t>& count;
+    ~Counted() { --count; }
+  };
+  const Counted counted{context.withdrawals_};
   while (!context.job.stopping()) {
     const Result<void> done = co_await context.store.Withdraw(iteration, fl_id, nonce);
     if (done) break;
     co_await Pause(std::chrono::milliseconds(50));
   }
-  --context.withdrawals_;
 }
 
 Task<> RoundContext::AwaitWithdrawals() {

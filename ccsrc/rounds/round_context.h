@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -82,7 +83,8 @@ struct RoundContext {
 // the next one.
 struct Outcome {
   using Ending = RoundStatistics::Ending;
-  Outcome(Ending the_ending, net::HttpReply the_reply) : ending(the_ending), reply(std::move(the_reply)) {}
+  Outcome(Ending the_ending, net::HttpReply the_reply, std::optional<DeviceHash> told = std::nullopt)
+      : ending(the_ending), reply(std::move(the_reply)), told_to_return(told) {}
   static Outcome Moved() {
     Outcome outcome(Ending::kRejected, net::HttpReply());
     outcome.moved = true;
@@ -90,6 +92,7 @@ struct Outcome {
   }
   Ending ending;
   net::HttpReply reply;
+  std::optional<DeviceHash> told_to_return;  // whom a refusal told to come back at `next_req_time`
   bool moved = false;
 };
 

@@ -95,40 +95,29 @@ std::string_view FlIdOf(const Route& route, const net::HttpRequest& request, std
 }
 
 // Whether it begins this iteration again as it was told: it must not be refused once more.
-bool HasReturned(const RoundContext& context, const Route& route, const net::HttpRequest& request,
-                 const job::Iteration& iteration) {
-  if (route.round != &StartFlJob) return false;
-  std::int64_t claimed = 0;
-  return context.returning.HasReturned(FlIdOf(route, request, claimed), iteration.number(), WallMillis());
+bool HasReturned(const RoundContext& context, DeviceHash device, const job::Iteration& iteration) {
+  return context.returning.HasReturned(device, iteration.number(), WallMillis());
 }
 
-// A device that came back as it was told, and would be refused again: it waits for the cache, or for a place
-// in the next iteration.
-Task<> AwaitAcceptance(RoundContext& context, const Route& route, const net::HttpRequest& request,
-                       job::Gate::View& view, std::string_view& refusal, SteadyClock::time_point until) {
-  while (route.round == &StartFlJob && SteadyClock::now() < until && view.iteration != nullptr) {
-    const bool safemode = view.service == job::Service::kSafemode;
-    const bool full =
-        refusal.empty() && view.iteration->start_fl_job_full && !view.iteration->some_start_again;
-    if (!safemode && !full) co_return;
-    if (!HasReturned(context, route, request, *view.iteration)) co_return;
+// A device that came back as it was told while the cache is away: it waits for it instead of being refused
+// again.
+Task<> AwaitCache(RoundContext& context, const Route& route, const net::HttpRequest& request,
+                  job::Gate::View& view, SteadyClock::time_point until) {
+  std::int64_t claimed = 0;
+  const DeviceHash device = HashDevice(FlIdOf(route, request, claimed));
+  while (view.service == job::Service::kSafemode && view.iteration != nullptr && SteadyClock::now() < until) {
+    if (!HasReturned(context, device, *view.iteration)) co_return;
     const Holding holding(context);
     if (!holding.allowed()) co_return;
-    if (safemode) {
-      co_await Pause(std::chrono::milliseconds(200));
-      view = co_await context.job.gate().Enter(kSwitchPatience);
-    } else {
-      view = co_await context.job.gate().AwaitEnd(view.iteration.get(), until);
-    }
-    refusal = Refusal(view, route);
+    co_await Pause(std::chrono::milliseconds(200));
+    view = co_await context.job.gate().Enter(kSwitchPatience);
   }
 }
 
-// The same for one that its round has refused again, mostly because a request of it that it knows nothing of
-// has joined: it waits for the next iteration. False when it is to have the answer.
-Task<bool> AwaitNext(RoundContext& context, const Route& route, const net::HttpRequest& request,
-                     const job::Gate::View& view, SteadyClock::time_point until) {
-  if (SteadyClock::now() >= until || !HasReturned(context, route, request, *view.iteration)) co_return false;
+// One that came back as it was told, and that its round has refused again, since the iteration is full or
+// since a request of it that it knows nothing of has joined: it waits for the next iteration. False when it
+// is to have the answer.
+Task<bool> AwaitNext(RoundContext& context, const job::Gate::View& view, SteadyClock::time_point until) {
   const Holding holding(context);
   if (!holding.allowed()) co_return false;
   view.iteration->visits.start_fl_job.Uncount(false);
@@ -136,20 +125,19 @@ Task<bool> AwaitNext(RoundContext& context, const Route& route, const net::HttpR
   co_return true;
 }
 
-// The device was told to come back later: at `next_req_time`, or after safemode.
-Task<> NoteRefusal(RoundContext& context, const Route& route, const net::HttpRequest& request,
-                   job::Iteration& iteration, Ending ending) {
-  if (ending == Ending::kAccepted || route.serves_models_only) co_return;
+// A device that is told safemode comes back, too. `withdrawn`: by its round, which had asked the cache in
+// vain; otherwise no round has seen the request.
+Task<> NoteSafemode(RoundContext& context, const Route& route, const net::HttpRequest& request,
+                    job::Iteration& iteration, bool withdrawn) {
   std::int64_t claimed = 0;
   const std::string_view fl_id = FlIdOf(route, request, claimed);
   if (fl_id.empty()) co_return;
-  const bool safemode = ending == Ending::kSafemode;
-  // Whatever it asked for is withdrawn, so it may have a place that it can take again.
-  if (safemode) iteration.some_start_again = true;
-  context.returning.Note(
-      fl_id, iteration.number(),
-      safemode ? WallMillis() + kSafemodePauseMs : iteration.FutureRequestTime() - kEarlyMs);
-  if (safemode && route.round == &UpdateModel && claimed == static_cast<std::int64_t>(iteration.number())) {
+  context.returning.Note(HashDevice(fl_id), iteration.number(), WallMillis() + kSafemodePauseMs);
+  const bool must_start_again =
+      route.round == &UpdateModel && claimed == static_cast<std::int64_t>(iteration.number());
+  // It may have a place that it can take again.
+  if (withdrawn || must_start_again) iteration.some_start_again = true;
+  if (must_start_again) {
     co_await context.LetStartAgain(iteration.key(), fl_id);
   }
 }
@@ -165,6 +153,7 @@ Task<Outcome> Serve(RoundContext& context, const Route& route, const net::HttpRe
   }
   const bool may_hold = route.serves_models_only && context.options.hold_ms > 0;
   const SteadyClock::time_point hold_until = began + std::chrono::milliseconds(context.options.hold_ms);
+  const SteadyClock::time_point return_until = began + kReturnPatience;
   std::shared_ptr<job::Iteration> last;
   for (int moves = 0; moves < kMoves; ++moves) {
     job::Gate::View view = co_await context.job.gate().Enter(kSwitchPatience, last.get());
@@ -174,21 +163,31 @@ Task<Outcome> Serve(RoundContext& context, const Route& route, const net::HttpRe
       if (!held) break;
       refusal = Refusal(view, route);
     }
-    co_await AwaitAcceptance(context, route, request, view, refusal, began + kReturnPatience);
+    if (view.service == job::Service::kSafemode && route.round == &StartFlJob) {
+      co_await AwaitCache(context, route, request, view, return_until);
+      refusal = Refusal(view, route);
+    }
     if (!refusal.empty()) {
       if (refusal == kSafemodeText && view.iteration != nullptr) {
-        co_await NoteRefusal(context, route, request, *view.iteration, Ending::kSafemode);
+        co_await NoteSafemode(context, route, request, *view.iteration, false);
       }
       co_return Outcome(refusal == kDisabledText ? Ending::kDisabled : Ending::kSafemode, PlainText(refusal));
     }
     if (context.withdrawing() && !route.serves_models_only) co_await context.AwaitWithdrawals();
     Outcome outcome = co_await route.round(context, request, *view.iteration);
     if (!outcome.moved) {
-      if (outcome.ending == Ending::kRejected) {
-        const bool again = co_await AwaitNext(context, route, request, view, began + kReturnPatience);
-        if (again) continue;
+      if (outcome.ending == Ending::kSafemode) {
+        co_await NoteSafemode(context, route, request, *view.iteration, true);
+      } else if (outcome.told_to_return) {
+        const DeviceHash device = *outcome.told_to_return;
+        if (route.round == &StartFlJob && HasReturned(context, device, *view.iteration) &&
+            SteadyClock::now() < return_until) {
+          const bool again = co_await AwaitNext(context, view, return_until);
+          if (again) continue;
+        }
+        context.returning.Note(device, view.iteration->number(),
+                               view.iteration->FutureRequestTime() - kEarlyMs);
       }
-      co_await NoteRefusal(context, route, request, *view.iteration, outcome.ending);
       co_return outcome;
     }
     context.job.NoteMoved();

@@ -82,26 +82,30 @@ std::vector<std::uint8_t> MakeAnswer(RoundContext& context, const job::Iteration
   return model::SealHead(builder, schema::ResponseFLJob::VT_FEATURE_MAP, model->tail(false));
 }
 
-Outcome Refuse(RoundContext& context, job::Iteration& iteration, std::int32_t retcode,
-               const std::string& reason, const std::string& next_req_time) {
+Outcome RefuseForGood(RoundContext& context, job::Iteration& iteration, const std::string& reason) {
   iteration.visits.start_fl_job.Count(false);
   net::HttpReply reply;
-  reply.head = MakeAnswer(context, iteration, retcode, reason, next_req_time, nullptr);
+  reply.head = MakeAnswer(context, iteration, kRequestError, reason, "", nullptr);
   return {Ending::kRejected, std::move(reply)};
 }
 
-Outcome RefuseForNow(RoundContext& context, job::Iteration& iteration, const std::string& reason) {
-  return Refuse(context, iteration, kOutOfTime, reason, TimeText(iteration.FutureRequestTime()));
+Outcome RefuseForNow(RoundContext& context, job::Iteration& iteration, DeviceHash device,
+                     const std::string& reason) {
+  iteration.visits.start_fl_job.Count(false);
+  net::HttpReply reply;
+  reply.head =
+      MakeAnswer(context, iteration, kOutOfTime, reason, TimeText(iteration.FutureRequestTime()), nullptr);
+  return {Ending::kRejected, std::move(reply), device};
 }
 
-Outcome RefuseByThreshold(RoundContext& context, job::Iteration& iteration) {
+Outcome RefuseByThreshold(RoundContext& context, job::Iteration& iteration, DeviceHash device) {
   iteration.visits.start_fl_job.Count(false);
   const std::int64_t time = iteration.FutureRequestTime();
   net::HttpReply reply;
   reply.head = context.start_refused.Get(iteration.key(), time, [&] {
     return MakeAnswer(context, iteration, kOutOfTime, kThresholdReason, TimeText(time), nullptr);
   });
-  return {Ending::kRejected, std::move(reply)};
+  return {Ending::kRejected, std::move(reply), device};
 }
 
 Outcome Accept(RoundContext& context, job::Iteration& iteration) {
@@ -134,14 +138,16 @@ Task<Result<cache::JoinAnswer>> Join(RoundContext& context, const cache::JoinReq
 Task<Outcome> StartFlJob(RoundContext& context, const net::HttpRequest& request, job::Iteration& iteration) {
   const auto* message = VerifiedRoot<schema::RequestFLJob>(request);
   if (message == nullptr) {
-    co_return Refuse(context, iteration, kRequestError, "The schema of RequestFLJob is invalid.", "");
+    co_return RefuseForGood(context, iteration, "The schema of RequestFLJob is invalid.");
   }
   if (message->fl_id() == nullptr || message->fl_name() == nullptr || message->timestamp() == nullptr) {
     iteration.visits.start_fl_job.Count(false);
     co_return Outcome(Ending::kRejected, PlainText(kStartFieldsText));
   }
-  if (iteration.start_fl_job_full && !iteration.some_start_again)
-    co_return RefuseByThreshold(context, iteration);
+  const DeviceHash device = HashDevice(message->fl_id()->string_view());
+  if (iteration.start_fl_job_full && !iteration.some_start_again) {
+    co_return RefuseByThreshold(context, iteration, device);
+  }
 
   const std::int32_t data_size = message->data_size();
   const bool too_small = data_size >= 0 && data_size < 1;
@@ -163,13 +169,13 @@ Task<Outcome> StartFlJob(RoundContext& context, const net::HttpRequest& request,
     case cache::JoinVerdict::kMoved:
       co_return Outcome::Moved();
     case cache::JoinVerdict::kThresholdReached:
-      co_return RefuseByThreshold(context, iteration);
+      co_return RefuseByThreshold(context, iteration, device);
     case cache::JoinVerdict::kContentRefused:
       co_return RefuseForNow(
-          context, iteration,
+          context, iteration, device,
           too_small ? "FL job data size is not enough." : "FL job data size is too large.");
     case cache::JoinVerdict::kAlreadyJoined:
-      co_return RefuseForNow(context, iteration,
+      co_return RefuseForNow(context, iteration, device,
                              "Updating device metadata failed for fl id " + message->fl_id()->str());
     case cache::JoinVerdict::kAccepted:
       break;

@@ -28,19 +28,27 @@ std::vector<std::uint8_t> MakeAnswer(std::int32_t retcode, const std::string& re
   return Bytes(builder);
 }
 
-Outcome Refusal(job::Iteration& iteration, std::int32_t retcode, const std::string& reason,
-                const std::string& next_req_time) {
+Outcome RefuseForGood(job::Iteration& iteration, const std::string& reason) {
   iteration.visits.update_model.Count(false);
   net::HttpReply reply;
-  reply.head = MakeAnswer(retcode, reason, next_req_time);
+  reply.head = MakeAnswer(kRequestError, reason, "");
   return {Ending::kRejected, std::move(reply)};
 }
 
-Outcome Refuse(job::Iteration& iteration, std::int32_t retcode, const std::string& reason) {
-  return Refusal(iteration, retcode, reason, TimeText(iteration.FutureRequestTime()));
+Outcome RefuseForNow(job::Iteration& iteration, std::string_view fl_id, std::int32_t retcode,
+                     const std::string& reason, const std::string& next_req_time) {
+  iteration.visits.update_model.Count(false);
+  net::HttpReply reply;
+  reply.head = MakeAnswer(retcode, reason, next_req_time);
+  return {Ending::kRejected, std::move(reply), HashDevice(fl_id)};
 }
 
-Outcome RefuseByThreshold(RoundContext& context, job::Iteration& iteration) {
+Outcome RefuseForNow(job::Iteration& iteration, std::string_view fl_id, std::int32_t retcode,
+                     const std::string& reason) {
+  return RefuseForNow(iteration, fl_id, retcode, reason, TimeText(iteration.FutureRequestTime()));
+}
+
+Outcome RefuseByThreshold(RoundContext& context, job::Iteration& iteration, std::string_view fl_id) {
   iteration.visits.update_model.Count(false);
   const std::int64_t time = iteration.FutureRequestTime();
   net::HttpReply reply;
@@ -48,18 +56,18 @@ Outcome RefuseByThreshold(RoundContext& context, job::Iteration& iteration) {
     return MakeAnswer(kOutOfTime, "Current amount for updateModel is enough. Please retry later.",
                       TimeText(time));
   });
-  return {Ending::kRejected, std::move(reply)};
+  return {Ending::kRejected, std::move(reply), HashDevice(fl_id)};
 }
 
 Outcome RefuseContent(job::Iteration& iteration, const UploadContent& content, const std::string& fl_id) {
   if (!content.missing_feature.empty()) {
-    return Refuse(
-        iteration, kRequestError,
+    return RefuseForNow(
+        iteration, fl_id, kRequestError,
         "The updated weight of parameter " + content.missing_feature + " is missing, fl id: " + fl_id);
   }
   const std::string time = TimeText(iteration.FutureRequestTime());
-  return Refusal(iteration, kRequestError, "Verify model feature map failed, retry later at time: " + time,
-                 time);
+  return RefuseForNow(iteration, fl_id, kRequestError,
+                      "Verify model feature map failed, retry later at time: " + time, time);
 }
 
 void NoteParticipation(const ServerOptions& options, job::Iteration& iteration, std::int64_t took_ms) {
@@ -140,13 +148,14 @@ class Evaluation {
 Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request, job::Iteration& iteration) {
   const auto* message = VerifiedRoot<schema::RequestUpdateModel>(request);
   if (message == nullptr) {
-    co_return Refusal(iteration, kRequestError, "The schema of RequestUpdateModel is invalid.", "");
+    co_return RefuseForGood(iteration, "The schema of RequestUpdateModel is invalid.");
   }
   if (!HasMandatoryFields(*message)) {
-    co_return Refusal(iteration, kRequestError, "Verify flatbuffers schema failed for RequestUpdateModel.",
-                      "");
+    co_return RefuseForGood(iteration, "Verify flatbuffers schema failed for RequestUpdateModel.");
   }
-  if (iteration.update_model_full) co_return RefuseByThreshold(context, iteration);
+  if (iteration.update_model_full) {
+    co_return RefuseByThreshold(context, iteration, message->fl_id()->string_view());
+  }
 
   const UploadContent content = JudgeContent(*message, request, iteration.start_model()->layout(),
                                              context.options.round.require_all_features);
@@ -168,21 +177,21 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
     case cache::ReserveVerdict::kMoved:
       co_return Outcome::Moved();
     case cache::ReserveVerdict::kThresholdReached:
-      co_return RefuseByThreshold(context, iteration);
+      co_return RefuseByThreshold(context, iteration, fl_id);
     case cache::ReserveVerdict::kNotJoined:
-      co_return Refuse(iteration, kOutOfTime,
-                       "devices_meta for " + fl_id + " is not set. Please retry later.");
+      co_return RefuseForNow(iteration, fl_id, kOutOfTime,
+                             "devices_meta for " + fl_id + " is not set. Please retry later.");
     case cache::ReserveVerdict::kWrongIteration:
-      co_return Refuse(iteration, kOutOfTime,
-                       "UpdateModel iteration number is invalid:" + std::to_string(message->iteration()) +
-                           ", current iteration:" + std::to_string(iteration.number()) +
-                           ", Retry later at time: " + TimeText(iteration.FutureRequestTime()) +
-                           ", fl id is " + fl_id);
+      co_return RefuseForNow(
+          iteration, fl_id, kOutOfTime,
+          "UpdateModel iteration number is invalid:" + std::to_string(message->iteration()) +
+              ", current iteration:" + std::to_string(iteration.number()) +
+              ", Retry later at time: " + TimeText(iteration.FutureRequestTime()) + ", fl id is " + fl_id);
     case cache::ReserveVerdict::kContentRefused:
       co_return RefuseContent(iteration, content, fl_id);
     case cache::ReserveVerdict::kAlreadyUpdated:
-      co_return Refuse(iteration, kOutOfTime,
-                       "Updating metadata of UpdateModelClientList failed for fl id " + fl_id);
+      co_return RefuseForNow(iteration, fl_id, kOutOfTime,
+                             "Updating metadata of UpdateModelClientList failed for fl id " + fl_id);
     case cache::ReserveVerdict::kReserved:
       break;
   }

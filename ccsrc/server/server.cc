@@ -14,7 +14,6 @@
 #include <thread>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/non_finite.h"
 #include "rounds/routes.h"
 #include "server/advertised.h"
@@ -105,14 +104,7 @@ Result<void> Server::Start(const std::vector<StartFeature>& features, std::uint6
   running_ = asio::co_spawn(
       loops_.control(),
       [this]() -> Task<> {
-        std::string fault;
-        try {
-          co_await job_->Run();
-        } catch (const std::exception& error) {
-          job_->RequestStop();
-          fault = error.what();
-          MSFL_LOG(kError, "the job ends: " << fault);
-        }
+        std::string fault = co_await job_->Run();
         on_stopped_(std::move(fault));
       },
       asio::use_future);

@@ -29,7 +29,7 @@ struct StartFeature {
   const float* values = nullptr;  // C order
 };
 
-// Called, on a thread of the Server, when its job has ended: `fault` is empty if the job was stopped,
+// Called, on a thread of the Server, when it has left the cluster: `fault` is empty if the job was stopped,
 // else what made it impossible to go on. Stop() still has to be called.
 using OnStopped = std::function<void(std::string fault)>;
 

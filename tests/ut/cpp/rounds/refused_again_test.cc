@@ -15,7 +15,7 @@ class RefusedAgainTest : public RoundTest {
   }
   // It was refused in this iteration, and the time that it was told has come.
   void ComesBack(const std::string& fl_id, std::uint64_t iteration) {
-    context_->returning.Note(fl_id, iteration, 0);
+    context_->returning.Note(HashDevice(fl_id), iteration, 0);
   }
   void AwaitHeld(std::uint64_t count) {
     while (context_->held != count) std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -42,6 +42,70 @@ TEST_F(RefusedAgainTest, AFullIteration) {
   EXPECT_EQ(started->retcode(), 200);
   EXPECT_EQ(started->iteration(), 2);
   EXPECT_EQ(context_->held, 0U);
+}
+
+// Some may take their places again, so the cache is asked who they are although the round is full.
+TEST_F(RefusedAgainTest, WhileOthersMayStartAgain) {
+  Start();
+  for (const char* id : {"d1", "d2"}) EXPECT_EQ(StartJob(id, 1)->retcode(), 200);
+  EXPECT_EQ(StartJob("d3", 1)->retcode(), 300);
+  redis_.Pause();
+  EXPECT_EQ(AskText("updateModel", UpdateRequest("d1", 1, AllWeights(1))), kSafemodeText);
+  redis_.Continue();
+  while (context_->withdrawing() || job_->gate().Look().service != job::Service::kServing) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_TRUE(job_->gate().Look().iteration->some_start_again);
+  EXPECT_EQ(StartJob("d4", 1)->retcode(), 300) << "who was told nothing";
+  ComesBack("d3", 1);
+  std::future<Started> third = StartLater("d3");
+  AwaitHeld(1);
+  EXPECT_EQ(StartJob("d1", 1)->retcode(), 200) << "it has its place";
+  EndIteration(1);
+  const Started started = third.get();
+  EXPECT_EQ(started->retcode(), 200);
+  EXPECT_EQ(started->iteration(), 2);
+  EXPECT_FALSE(job_->gate().Look().iteration->some_start_again);
+}
+
+// Its answer to startFLJob was lost, and the request by which it asked again met a silent cache.
+TEST_F(RefusedAgainTest, AStartThatWasGivenUpKeepsItsPlaceInAFullIteration) {
+  Start();
+  for (const char* id : {"d1", "d2"}) EXPECT_EQ(StartJob(id, 1)->retcode(), 200);
+  job_->gate().Look().iteration->start_fl_job_full = false;  // as if it had opened again unheard
+  redis_.Pause();
+  EXPECT_EQ(AskText("startFLJob", StartRequest("d1", 1)), kSafemodeText);
+  redis_.Continue();
+  while (context_->withdrawing() || job_->gate().Look().service != job::Service::kServing) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  job_->gate().Look().iteration->start_fl_job_full = true;
+  const Started again = StartJob("d1", 1);
+  EXPECT_EQ(again->retcode(), 200);
+  EXPECT_EQ(again->iteration(), 1);
+  EndIteration(1);
+  AwaitIteration(2);
+  EXPECT_TRUE(ended()[0].valid);
+}
+
+// Its update came too late: it is told when to start again, and does.
+TEST_F(RefusedAgainTest, AnUpdateBeyondTheThreshold) {
+  ServerOptions options = Options();
+  options.round.start_fl_job_threshold = 4;
+  options.round.update_model_ratio = 0.75;
+  Start(options);
+  for (const char* id : {"d1", "d2", "d3", "d4"}) EXPECT_EQ(StartJob(id, 1)->retcode(), 200);
+  EndIteration(1);
+  job_->gate().Look().iteration->update_model_full = true;  // as other Servers' updates would have it
+  const auto late = Update("d3", 1, AllWeights(5));
+  EXPECT_EQ(late->retcode(), 300);
+  EXPECT_EQ(late->reason()->str(), "Current amount for updateModel is enough. Please retry later.");
+  job_->gate().Look().iteration->update_model_full = false;
+  ComesBack("d3", 1);
+  std::future<Started> third = StartLater("d3");
+  AwaitHeld(1);
+  EXPECT_EQ(Update("d4", 1, AllWeights(5))->retcode(), 200);
+  EXPECT_EQ(third.get()->iteration(), 2);
 }
 
 TEST_F(RefusedAgainTest, ALittleEarly) {

@@ -2,34 +2,86 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
+#include <limits>
 #include <string>
+#include <thread>
+#include <vector>
 
 namespace msfl::rounds {
 namespace {
 
-TEST(ReturningDevices, OneThatCameBackAsItWasTold) {
-  ReturningDevices devices;
-  EXPECT_FALSE(devices.HasReturned("a", 3, 1000));
-  devices.Note("a", 3, 1000);
-  EXPECT_FALSE(devices.HasReturned("a", 3, 999)) << "too soon";
-  EXPECT_TRUE(devices.HasReturned("a", 3, 1000));
-  EXPECT_TRUE(devices.HasReturned("a", 3, 5000));
-  EXPECT_FALSE(devices.HasReturned("a", 4, 5000)) << "in another iteration it begins anew";
-  EXPECT_FALSE(devices.HasReturned("b", 3, 5000));
-  devices.Note("a", 3, 9000);
-  EXPECT_FALSE(devices.HasReturned("a", 3, 5000)) << "the newest word counts";
+DeviceHash Device(int number) { return HashDevice("device " + std::to_string(number)); }
+
+int Remembered(const ReturningDevices& devices, int count, std::uint64_t iteration, std::int64_t now_ms) {
+  int remembered = 0;
+  for (int i = 0; i < count; ++i) remembered += devices.HasReturned(Device(i), iteration, now_ms) ? 1 : 0;
+  return remembered;
 }
 
-TEST(ReturningDevices, TheNewestAreRemembered) {
-  ReturningDevices devices(10);
-  for (int i = 0; i < 1000; ++i) {
-    devices.Note(std::to_string(i), 1, 0);
-    for (int k = std::max(0, i - 9); k <= i; ++k) {
-      EXPECT_TRUE(devices.HasReturned(std::to_string(k), 1, 0)) << k << " after " << i;
-    }
-    EXPECT_FALSE(devices.HasReturned(std::to_string(i - 20), 1, 0));
+TEST(ReturningDevices, OneThatCameBackAsItWasTold) {
+  ReturningDevices devices;
+  const DeviceHash a = HashDevice("a"), b = HashDevice("b");
+  EXPECT_FALSE(devices.HasReturned(a, 3, 1000));
+  devices.Note(a, 3, 1000);
+  EXPECT_FALSE(devices.HasReturned(a, 3, 999)) << "too soon";
+  EXPECT_TRUE(devices.HasReturned(a, 3, 1000));
+  EXPECT_TRUE(devices.HasReturned(a, 3, 5000));
+  EXPECT_FALSE(devices.HasReturned(a, 4, 5000)) << "in another iteration it begins anew";
+  EXPECT_FALSE(devices.HasReturned(b, 3, 5000));
+  devices.Note(a, 3, 9000);
+  EXPECT_FALSE(devices.HasReturned(a, 3, 5000)) << "the newest word counts";
+}
+
+TEST(ReturningDevices, TimesThatDoNotFit) {
+  ReturningDevices devices;
+  const DeviceHash a = HashDevice("a");
+  devices.Note(a, 1, -5);
+  EXPECT_TRUE(devices.HasReturned(a, 1, 0));
+  devices.Note(a, 1, std::numeric_limits<std::int64_t>::max());
+  EXPECT_FALSE(devices.HasReturned(a, 1, 1'800'000'000'000));
+  EXPECT_FALSE(devices.HasReturned(a, 2, 1'800'000'000'000));
+}
+
+TEST(ReturningDevices, ACrowdIsRemembered) {
+  ReturningDevices devices;
+  constexpr int kCrowd = 1 << 16;
+  for (int i = 0; i < kCrowd; ++i) devices.Note(Device(i), 1, 1000);
+  EXPECT_EQ(Remembered(devices, kCrowd, 1, 1000), kCrowd);
+  EXPECT_EQ(Remembered(devices, kCrowd, 1, 999), 0);
+  EXPECT_LE(Remembered(devices, kCrowd, 2, 1000), 2);
+}
+
+TEST(ReturningDevices, WhoseTimeCameFirstIsForgottenFirst) {
+  ReturningDevices devices(1);
+  for (int i = 0; i < 1000; ++i) devices.Note(Device(i), 1, 1000 + i);
+  for (int i = 992; i < 1000; ++i) EXPECT_TRUE(devices.HasReturned(Device(i), 1, 2000)) << i;
+  EXPECT_EQ(Remembered(devices, 1000, 1, 2000), 8);
+}
+
+TEST(ReturningDevices, AnIterationDrivesOutThoseBefore) {
+  ReturningDevices devices(1);
+  for (std::uint64_t iteration = 1; iteration < 1000; ++iteration) {
+    const auto now = static_cast<std::int64_t>(iteration);
+    for (int i = 0; i < 8; ++i) devices.Note(Device(i), iteration, now);
+    EXPECT_EQ(Remembered(devices, 8, iteration, now), 8);
+    EXPECT_EQ(Remembered(devices, 8, iteration - 1, now), 0);
   }
+}
+
+TEST(ReturningDevices, FromSeveralThreadsAtOnce) {
+  ReturningDevices devices(1 << 12);
+  constexpr int kThreads = 4, kEach = 1000;
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < kThreads; ++thread) {
+    threads.emplace_back([&devices, thread] {
+      for (int i = thread * kEach; i < (thread + 1) * kEach; ++i) {
+        devices.Note(Device(i), 1, 1000);
+        EXPECT_TRUE(devices.HasReturned(Device(i), 1, 1000));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(Remembered(devices, kThreads * kEach, 1, 1000), kThreads * kEach);
 }
 
 }  // namespace

@@ -226,7 +226,7 @@ class RoundTest : public testing::Test {
   std::unique_ptr<job::Job> job_;
   std::unique_ptr<RoundContext> context_;
   std::vector<net::HttpRoute> routes_;
-  std::future<void> running_;
+  std::future<std::string> running_;  // what made it impossible to go on
 
  private:
   static model::Feature MakeFeature(const std::string& name, std::vector<std::int64_t> shape,
