@@ -16,6 +16,7 @@ struct LogLine {
   LogLevel level;
   std::string_view file;  // base name
   int line;
+  // One line of valid UTF-8: control characters, and bytes that are no UTF-8, stand as \n or \x1b.
   std::string text;
 };
 

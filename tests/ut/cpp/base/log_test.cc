@@ -33,6 +33,27 @@ TEST(Log, WritesOneLineAnEventToStderr) {
       << out;
 }
 
+TEST(Log, StaysOneLineOfUtf8WhateverStrangersPutIntoIt) {
+  std::vector<std::string> lines;
+  SetLogSink([&](const LogLine& line) { lines.push_back(line.text); });
+  const auto logged = [&](const std::string& text) {
+    WriteLog(LogLevel::kError, "x.cc", 1, text);
+    return lines.back();
+  };
+  EXPECT_EQ(logged("a\nb\r\tc\x1b[2J\x7f"), R"(a\nb\x0d\x09c\x1b[2J\x7f)");
+  EXPECT_EQ(logged(std::string("NUL \0 NUL", 9)), R"(NUL \x00 NUL)");
+  EXPECT_EQ(logged("größer, 漢字, 🚲"), "größer, 漢字, 🚲");
+  // Ends of lines, and turns of the direction, of other alphabets.
+  EXPECT_EQ(logged("\u0085|\u2028|\u202e|\u2066|\ufeff"),
+            R"(\xc2\x85|\xe2\x80\xa8|\xe2\x80\xae|\xe2\x81\xa6|\xef\xbb\xbf)");
+  // Alone, cut short, longer than needed, a surrogate, beyond the last code point.
+  EXPECT_EQ(logged("\x80 \xff \xe6\xbc"), R"(\x80 \xff \xe6\xbc)");
+  EXPECT_EQ(logged("\xc0\xaf \xe0\x80\x8a"), R"(\xc0\xaf \xe0\x80\x8a)");
+  EXPECT_EQ(logged("\xed\xa0\x80 \xf4\x90\x80\x80"), R"(\xed\xa0\x80 \xf4\x90\x80\x80)");
+  EXPECT_EQ(logged("\xe6\xbc\xe6\xbc\xa2 %s {0}"), R"(\xe6\xbc漢 %s {0})");
+  SetLogSink({});
+}
+
 TEST(Log, DoesNotBuildLinesThatNobodyReads) {
   if (LogEnabled(LogLevel::kDebug)) GTEST_SKIP() << "GLOG_v asks for everything";
   int built = 0;
