@@ -17,11 +17,13 @@ from yaml.constructor import SafeConstructor
 from mindspore_federated.config.errors import ConfigError, ConfigSyntaxError, Problem, file_suffix
 
 MAX_FILE_BYTES = 256 * 1024
+MAX_NUMBER = 400  # characters; one in base 60 ("1:30:00") takes quadratic time, and Python can't even show it
 MAX_NODES = 20_000  # counted with every alias followed, so that nested aliases cannot explode
 
 _TAGS = frozenset(
     f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")
 )
+_NUMBERS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("int", "float"))
 _EXPONENT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+")
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 
@@ -73,6 +75,8 @@ class _Reader:
             return Mapping(self.entries(node), line)
         if not isinstance(node, yaml.ScalarNode):
             return Sequence(line)
+        if node.tag in _NUMBERS and len(node.value) > MAX_NUMBER:
+            raise self.refuse(f"A number of more than {MAX_NUMBER} characters", line)
         try:
             value = self.constructor.construct_object(node)
         except (yaml.YAMLError, ValueError, OverflowError) as error:

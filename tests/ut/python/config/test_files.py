@@ -119,6 +119,9 @@ def test_a_top_level_that_is_no_mapping(job: Any, content: str) -> None:
         ("x" * 300000, "larger than"),
         ("a: \x00", "special characters"),
         ("<<: 5", "'<<' takes"),
+        ("fl_iteration_num: 1" + ":1" * 100_000, "A number of more than 400 characters"),
+        ("fl_iteration_num: " + "9" * 100_000, "A number of more than 400 characters"),
+        ("fl_name: {x: 1." + "1" * 100_000 + "}", "A number of more than 400 characters"),
     ],
 )
 def test_content_that_is_no_configuration(job: Any, content: str, part: str) -> None:
