@@ -15,6 +15,7 @@ Job::Job(net::EventLoops& loops, cache::JobStore& store, std::shared_ptr<BufferP
       pool_(std::move(pool)),
       options_(options),
       on_iteration_ended_(std::move(on_iteration_ended)),
+      history_(options_.limits.body_memory / 4),
       wakeup_(loops.control()),
       beat_wakeup_(loops.loop(0)) {}
 

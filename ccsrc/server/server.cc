@@ -1,7 +1,5 @@
 #include "server/server.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -17,14 +15,15 @@
 #include "base/non_finite.h"
 #include "rounds/routes.h"
 #include "server/advertised.h"
+#include "server/limit_report.h"
 
 namespace msfl::server {
 namespace {
 
 // What an upload may hold besides the weights: names, signatures, certificates, evaluation items.
 constexpr std::size_t kUploadOverhead = 1 << 20;
-// How long memory of large bodies is kept for the next ones.
-constexpr std::chrono::seconds kPoolInterval(15);
+// How long memory of large bodies is kept for the next ones, and how often struck limits are logged.
+constexpr std::chrono::seconds kWatchInterval(15);
 constexpr std::chrono::milliseconds kStopGrace(5000);
 
 std::size_t LoopCount(const ServerOptions& options) {
@@ -32,21 +31,15 @@ std::size_t LoopCount(const ServerOptions& options) {
   return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
 }
 
-// Bodies of one iteration come again in the next: memory that was needed at once is kept, up to a quarter of
-// the machine's.
-std::size_t PooledBytes() {
-  const long pages = ::sysconf(_SC_PHYS_PAGES), page_bytes = ::sysconf(_SC_PAGESIZE);
-  if (pages <= 0 || page_bytes <= 0) return std::size_t{1} << 30;
-  return static_cast<std::size_t>(pages) / 4 * static_cast<std::size_t>(page_bytes);
-}
-
-Task<> TrimAtIntervals(std::shared_ptr<BufferPool> pool) {
+Task<> WatchLimits(std::shared_ptr<BufferPool> pool, const net::HttpServer& http) {
+  LimitReport report;
   const Executor executor = co_await asio::this_coro::executor;
   asio::basic_waitable_timer<SteadyClock, asio::wait_traits<SteadyClock>, Executor> timer(executor);
   while (true) {
-    timer.expires_after(kPoolInterval);
+    timer.expires_after(kWatchInterval);
     co_await timer.async_wait(kAwait);
     pool->TrimUnused();
+    report.Log(http.stats());
   }
 }
 
@@ -55,6 +48,23 @@ cache::JobStoreOptions StoreOptions(const ServerOptions& options) {
   store.fl_name = options.fl_name;
   store.iterations = options.iterations;
   return store;
+}
+
+net::HttpOptions Limits(const ServerOptions& options, std::size_t max_body_bytes) {
+  using std::chrono::milliseconds;
+  const LimitOptions& limits = options.limits;
+  net::HttpOptions http;
+  http.max_body_bytes = max_body_bytes;
+  http.max_connections = options.connection_limit;
+  http.body_memory = limits.body_memory;
+  http.body_wait = milliseconds(limits.body_wait_ms);
+  http.address_share = limits.address_share;
+  http.header_timeout = milliseconds(limits.header_ms);
+  http.idle_timeout = milliseconds(limits.idle_ms);
+  http.body_stall_timeout = milliseconds(limits.stall_ms);
+  http.minimum_rate = limits.minimum_rate;
+  http.transfer_timeout = milliseconds(limits.transfer_ms);
+  return http;
 }
 
 // `<tcp address>::<time>::<five digits>` (cluster.md, section 2.2).
@@ -70,7 +80,7 @@ Server::Server(ServerOptions options, job::OnIterationEnded on_iteration_ended, 
     : options_(std::move(options)),
       on_iteration_ended_(std::move(on_iteration_ended)),
       on_stopped_(std::move(on_stopped)),
-      pool_(BufferPool::Create(PooledBytes())),
+      pool_(BufferPool::Create(options_.limits.body_memory)),
       loops_(LoopCount(options_)) {}
 
 Server::~Server() { Stop(); }
@@ -100,7 +110,7 @@ Result<void> Server::Start(const std::vector<StartFeature>& features, std::uint6
                  "Failed to register server " + node_id_ + " to distributed cache: " + joined.error().text};
   }
   asio::co_spawn(loops_.loop(0), job_->Beat(), asio::detached);
-  asio::co_spawn(loops_.control(), TrimAtIntervals(pool_), asio::detached);  // ends with the loop
+  asio::co_spawn(loops_.control(), WatchLimits(pool_, *http_), asio::detached);  // ends with the loop
   running_ = asio::co_spawn(
       loops_.control(),
       [this]() -> Task<> {
@@ -216,9 +226,12 @@ Result<void> Server::OpenJob(const std::vector<StartFeature>& features, std::uin
 }
 
 Result<void> Server::Listen(std::size_t max_body_bytes) {
-  net::HttpOptions http;
-  http.max_body_bytes = max_body_bytes;
-  http.max_connections = options_.connection_limit;
+  if (options_.limits.body_memory < max_body_bytes) {
+    return Error{Errc::kInvalidArgument,
+                 "limits.body_memory is " + std::to_string(options_.limits.body_memory) +
+                     " bytes, but one update of this model may have " + std::to_string(max_body_bytes)};
+  }
+  const net::HttpOptions http = Limits(options_, max_body_bytes);
   {
     const std::lock_guard lock(made_mutex_);
     rounds_ = std::make_unique<rounds::RoundContext>(*job_, *store_, job_->options());
