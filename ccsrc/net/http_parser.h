@@ -51,8 +51,13 @@ class HttpRequestParser : public boost::beast::http::basic_parser<true> {
     version_ = version;
   }
   void on_response_impl(int, View, int, Code&) override {}
-  void on_field_impl(boost::beast::http::field name, View, View value, Code& ec) override {
+  void on_field_impl(boost::beast::http::field name, View text, View value, Code& ec) override {
     namespace http = boost::beast::http;
+    if (IsFolded(text, value)) {
+      // Not every proxy unfolds: it may have read another request.
+      ec = http::error::bad_obs_fold;
+      return;
+    }
     if (is_header_done()) return;  // a trailer steers nothing
     if (name == http::field::expect) {
       expect_ = boost::beast::iequals(value, "100-continue") ? Expect::kContinue : Expect::kUnknown;
@@ -69,6 +74,13 @@ class HttpRequestParser : public boost::beast::http::basic_parser<true> {
     return body.size();
   }
   void on_finish_impl(Code&) override {}
+
+  // Beast puts a value of several lines together elsewhere, or begins it in a line after its name's.
+  static bool IsFolded(View name, View value) {
+    const char* begin = name.data() + name.size() + 1;  // after the colon; no line is endless
+    while (*begin == ' ' || *begin == '\t') ++begin;
+    return value.data() != begin;
+  }
 
   Verb verb_ = Verb::unknown;
   std::string_view method_, target_;
