@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -65,6 +66,18 @@ class HttpClient {
   void Close() {
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;
+  }
+  // Closes with RST instead of FIN: bytes under way in both directions are lost.
+  void Reset() {
+    const linger at_once{1, 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    Close();
+  }
+  // The server is told by a reset.
+  void Abort() {
+    const linger at_once{1, 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    Close();
   }
   void FinishSending() { ::shutdown(fd_, SHUT_WR); }
 
@@ -139,6 +152,11 @@ class HttpClient {
       throw std::runtime_error("neither data nor an end");
     if (got > 0) received_.push_back(byte);
     return got <= 0;
+  }
+  // Whether there is something to read, or an end, right now.
+  bool Readable() {
+    pollfd state{fd_, POLLIN, 0};
+    return !received_.empty() || ::poll(&state, 1, 0) > 0;
   }
   // The next bytes, at least one; empty at the end of the connection.
   std::string ReceiveSome(std::size_t most) {
