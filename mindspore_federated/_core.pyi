@@ -1,7 +1,7 @@
 """The C++ core. Private: users see `mindspore_federated.startup`."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,3 +158,97 @@ class Server:
         5000, 25000, 100000, 500000, 2500000, 10000000. A latency counts the answers accepted and rejected,
         from the complete request to the answer, waiting included.
         """
+
+class LoadTarget:
+    """One Server for run_load(): a numeric address, the header field Host, what stands before a round's name."""
+
+    def __init__(self, address: str, port: int, host: str, path: str) -> None: ...
+
+class LoadOptions:
+    """Fields and units as in ccsrc/load/load_options.h."""
+
+    targets: Sequence[LoadTarget]
+    rounds: Sequence[bool]  # startFLJob, updateModel, getResult, getModel
+    devices: int
+    iterations: int
+    seconds: float
+    rate: float
+    connections: int
+    idle_connections: int
+    source_addresses: int
+    data_size: int
+    timeout: float
+    patience: float
+    poll: float
+    server_pids: Sequence[int]
+    def __init__(self) -> None: ...
+
+class LoadLatency(TypedDict):
+    """Milliseconds."""
+
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+    max: float
+
+class LoadRound(TypedDict):
+    accepted: int
+    refused: int
+    not_ready: int
+    failed: int
+    bytes_sent: int
+    bytes_received: int
+    seconds: float  # closed loop, as the next one
+    server_cpu_seconds: float
+    latency_ms: LoadLatency | None
+    refused_latency_ms: LoadLatency | None
+
+class LoadReport(TypedDict):
+    """As in ccsrc/load/tally.h."""
+
+    ending: Literal[
+        "done",
+        "job_over",
+        "interrupted",
+        "no_connection",
+        "only_errors",
+        "round_full",
+        "not_ready",
+        "no_answer",
+        "no_model",
+    ]
+    detail: str
+    rounds: dict[str, LoadRound]
+    connect_latency_ms: LoadLatency | None
+    connections_opened: int
+    refusals: dict[str, int]
+    errors: dict[str, int]
+    iterations: int
+    arrivals: int
+    unanswered: int
+    switch_ms: list[float]
+    switch_server_cpu_seconds: float
+    seconds: float
+    generator_cpu_seconds: float
+    server_cpu_seconds: float
+    idle_connections: int
+    idle_lost: int
+    model_bytes: int
+
+class LoadProgress(TypedDict):
+    seconds: float
+    iterations: int
+    connections_opened: int
+    accepted: dict[str, int]
+    refused: int
+    failed: int
+    bytes_sent: int
+    bytes_received: int
+
+def run_load(options: LoadOptions, progress: Callable[[LoadProgress], bool]) -> LoadReport:
+    """Many devices against Servers, on this thread and without the GIL.
+
+    `progress` is called four times a second, and when a signal came; False ends the run in order.
+    Raises CoreError: options that can't be used, or too few file descriptors.
+    """

@@ -19,5 +19,6 @@ void BindOptions(pybind11::module_& module);
 void BindEvents(pybind11::module_& module);
 void BindServer(pybind11::module_& module);
 void BindScripts(pybind11::module_& module);
+void BindLoad(pybind11::module_& module);
 
 }  // namespace msfl::python

@@ -11,4 +11,5 @@ PYBIND11_MODULE(_core, module) {
   msfl::python::BindEvents(module);
   msfl::python::BindServer(module);
   msfl::python::BindScripts(module);
+  msfl::python::BindLoad(module);
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 import mindspore_federated
+from mindspore_federated.cli.bench import bench
 from mindspore_federated.cli.doctor import doctor
 from mindspore_federated.cli.finish import finish
 from mindspore_federated.cli.reset import reset
@@ -37,5 +38,5 @@ def options(
     """MindSpore Federated: Servers, Schedulers and what operators do with them."""
 
 
-for _command in (server, scheduler, state, finish, reset, simulate, doctor):
+for _command in (server, scheduler, state, finish, reset, simulate, bench, doctor):
     app.command()(_command)

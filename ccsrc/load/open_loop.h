@@ -1,0 +1,49 @@
+// Devices arrive at times that are fixed in advance, whatever the Server does, and go through their rounds
+// one by one. Each is another device. What has no connection yet waits, and its latency runs.
+#pragma once
+
+#include <optional>
+
+#include "load/schedule.h"
+
+namespace msfl::load {
+
+class OpenLoop : public Schedule {
+ public:
+  OpenLoop(const LoadOptions& options, TimePoint now);
+
+  std::optional<Exchange> Next(TimePoint now, bool learnt) override;
+  TimePoint NextDue(TimePoint now) const override;
+  void Answered(const Exchange& exchange, const Answer& answer, TimePoint now) override;
+  void Broken(const Exchange& exchange, TimePoint now) override;
+  void StopArrivals(TimePoint now) override;
+  std::optional<Ending> ended(TimePoint now) const override;
+  std::uint64_t Overdue(TimePoint now) const override;
+  Phase phase() const override { return Phase::kMixed; }
+  void Fill(LoadReport& report) const override;
+
+ private:
+  bool Wants(Round round) const { return options_.rounds[Index(round)]; }
+  bool AllArrived() const { return stopped_ || (total_ != 0 && arrived_ - learners_ == total_); }
+  TimePoint Arrival(std::uint64_t device) const;
+  // The exchange after one that was accepted, due now.
+  void Continue(const Exchange& exchange, std::int32_t iteration, TimePoint now);
+
+  const LoadOptions& options_;
+  Round first_ = Round::kStartFlJob;
+  std::uint64_t total_ = 0;  // 0: until StopArrivals
+  std::optional<TimePoint> began_;
+  std::uint64_t arrived_ = 0, under_way_ = 0;
+  std::uint64_t learners_ = 0;  // devices that began before time did, until one had learnt the model
+  TimePoint learn_at_;          // when the next of them may begin
+  bool stopped_ = false;
+  TimePoint stopped_at_ = TimePoint::max();
+  LaterExchanges later_;
+  TimePoint last_answer_, last_progress_;
+  TimePoint due_since_;  // when a device arrived after a time in which nothing was waited for
+  bool broken_ = false;  // the last outcome was a broken connection
+  std::uint64_t good_answers_ = 0, errors_ = 0;
+  std::optional<Ending> ending_;
+};
+
+}  // namespace msfl::load
