@@ -1,5 +1,9 @@
 #include "net/http_server.h"
 
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -10,6 +14,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "net/admission.h"
 #include "net/http_session.h"
 #include "net/stream.h"
 
@@ -24,6 +29,27 @@ constexpr int kBacklog = 1024;
 constexpr std::chrono::milliseconds kSweepPeriod{250};
 // Without descriptors, accepting fails again and again: give the open connections time to end.
 constexpr std::chrono::milliseconds kAcceptPause{100};
+constexpr std::chrono::minutes kComplaintInterval{1};
+// Whether a peer that says nothing, while its request is worked on, is still there.
+constexpr int kProbeAfterSeconds = 30, kProbeEverySeconds = 10, kProbes = 3;
+// The server's own deadline for answers comes first, and is counted.
+constexpr std::chrono::seconds kUnacknowledgedMargin{5};
+
+// Connections inherit these from the socket that listens, which saves the calls for each of them. None is
+// vital.
+void SetInherited(Acceptor& acceptor, const HttpOptions& options) {
+  const auto set = [&](int level, int name, int value) {
+    static_cast<void>(::setsockopt(acceptor.native_handle(), level, name, &value, sizeof value));
+  };
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, kProbeAfterSeconds);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, kProbeEverySeconds);
+  set(IPPROTO_TCP, TCP_KEEPCNT, kProbes);
+  const std::chrono::milliseconds unacknowledged = options.body_stall_timeout + kUnacknowledgedMargin;
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT,
+      static_cast<int>(std::min<std::chrono::milliseconds::rep>(unacknowledged.count(), INT_MAX)));
+}
 
 }  // namespace
 
@@ -33,7 +59,8 @@ struct HttpServer::Impl : std::enable_shared_from_this<Impl> {
        std::vector<HttpRoute> routes)
       : loops(loops_),
         context(
-            std::make_shared<HttpContext>(std::move(pool), options, std::move(routes), loops_.io_count())) {}
+            std::make_shared<HttpContext>(std::move(pool), options, std::move(routes), loops_.io_count())),
+        admission(std::make_shared<Admission>(loops_, context)) {}
 
   Result<void> Open(const std::string& host, std::uint16_t port_wanted);
   void Start();
@@ -42,12 +69,13 @@ struct HttpServer::Impl : std::enable_shared_from_this<Impl> {
   // `hold` counts them as live from before they start.
   static Task<> Accept(std::shared_ptr<Impl> self, LiveHold hold);
   static Task<> Sweep(std::shared_ptr<Impl> self, std::size_t index, LiveHold hold);
-  void Admit(TcpStream socket, std::size_t index);
+  void Admit(TcpStream socket, std::size_t index, AddressShares::Hold place);
   bool LoopsEnded() { return !loops.running() || loops.loop(0).stopped(); }
   void WaitForNone(LiveCount& count, const char* what);
 
   EventLoops& loops;
   const std::shared_ptr<HttpContext> context;
+  const std::shared_ptr<Admission> admission;
   const std::shared_ptr<LiveCount> sweeps = std::make_shared<LiveCount>();
   std::atomic<bool> sweeps_end{false};
   std::unique_ptr<Acceptor> acceptor;
@@ -85,6 +113,7 @@ Result<void> HttpServer::Impl::Open(const std::string& host, std::uint16_t port_
   if (!ec && endpoint.address().is_v6() && endpoint.address().is_unspecified()) {
     static_cast<void>(opened->set_option(asio::ip::v6_only(false), ec));
   }
+  if (!ec) SetInherited(*opened, context->options);
   if (!ec) static_cast<void>(opened->bind(endpoint, ec));
   if (!ec) static_cast<void>(opened->listen(kBacklog, ec));
   if (ec) return Error{Errc::kAddressInUse, "can't listen on " + where + ": " + ec.message()};
@@ -107,38 +136,57 @@ void HttpServer::Impl::Start() {
 
 Task<> HttpServer::Impl::Accept(std::shared_ptr<Impl> self, LiveHold) {
   std::size_t next = 0;
-  bool complained = false;
+  bool evicted = false;
+  SteadyClock::time_point next_complaint = SteadyClock::now();
   while (!self->context->stopping) {
     const Executor executor = self->loops.loop(next).get_executor();
     error_code ec;
-    TcpStream socket = co_await self->acceptor->async_accept(executor, asio::redirect_error(kAwait, ec));
+    tcp::endpoint peer;
+    TcpStream socket =
+        co_await self->acceptor->async_accept(executor, peer, asio::redirect_error(kAwait, ec));
     if (!ec) {
+      evicted = false;
+      const AddressKey address(peer.address());
       try {
-        self->Admit(std::move(socket), next);
+        AddressShares::Hold place = co_await Admission::Admit(self->admission, address);
+        if (place && !self->context->stopping) {
+          self->Admit(std::move(socket), next, std::move(place));
+          next = (next + 1) % self->loops.io_count();
+        }
       } catch (const std::exception& e) {
         MSFL_LOG(kError, "a connection can't be served: " << e.what());
       }
-      complained = false;
-      next = (next + 1) % self->loops.io_count();
     } else if (ec != asio::error::operation_aborted && ec != asio::error::connection_aborted &&
                ec != asio::error::bad_descriptor) {
-      if (!complained) MSFL_LOG(kWarning, "port " << self->port << " can't accept: " << ec.message());
-      complained = true;
+      const bool out_of_descriptors =
+          ec == asio::error::no_descriptors || ec == boost::system::errc::too_many_files_open_in_system;
+      if (out_of_descriptors) {
+        // The system says so before it looks whether there is anybody to accept.
+        error_code ignored;
+        co_await self->acceptor->async_wait(Acceptor::wait_read, asio::redirect_error(kAwait, ignored));
+        if (self->context->stopping) break;
+      }
+      if (SteadyClock::now() >= next_complaint) {
+        MSFL_LOG(kWarning, "port " << self->port << " can't accept: " << ec.message());
+        next_complaint = SteadyClock::now() + kComplaintInterval;
+      }
+      // One for each that is let in: whoever else takes the descriptors must not cost all of them.
+      if (out_of_descriptors && !evicted) {
+        evicted = co_await Admission::EvictIdle(self->admission);
+        if (evicted) continue;
+      }
+      evicted = false;
       self->accept_pause->expires_after(kAcceptPause);
       co_await self->accept_pause->async_wait(asio::redirect_error(kAwait, ec));
     }
   }
 }
 
-void HttpServer::Impl::Admit(TcpStream socket, std::size_t index) {
-  if (context->stats.connections_open.load(std::memory_order_relaxed) >= context->options.max_connections) {
-    context->stats.Limit(HttpLimit::kConnections).fetch_add(1, std::memory_order_relaxed);
-    return;
-  }
+void HttpServer::Impl::Admit(TcpStream socket, std::size_t index, AddressShares::Hold place) {
   error_code ignored;
-  static_cast<void>(socket.set_option(tcp::no_delay(true), ignored));
   static_cast<void>(socket.non_blocking(true, ignored));
   auto session = std::make_shared<HttpSession<TcpStream>>(std::move(socket), context, index);
+  session->TakePlace(std::move(place));
   asio::co_spawn(loops.loop(index).get_executor(), HttpSession<TcpStream>::Run(std::move(session)),
                  asio::detached);
 }
@@ -149,7 +197,7 @@ Task<> HttpServer::Impl::Sweep(std::shared_ptr<Impl> self, std::size_t index, Li
   while (!self->sweeps_end) {
     timer.expires_after(kSweepPeriod);
     co_await timer.async_wait(asio::redirect_error(kAwait, ec));
-    self->context->loops[index].sessions.CloseOverdue(SteadyClock::now());
+    self->context->loops[index].sessions.CloseOverdue(SteadyClock::now(), self->context->stats);
   }
 }
 

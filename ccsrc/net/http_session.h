@@ -28,6 +28,7 @@ class HttpSession final : public Session {
   // To be started on the stream's loop. Never throws; ends with the connection.
   static Task<> Run(std::shared_ptr<HttpSession> self);
   void Close() noexcept override;
+  void Abort() noexcept override;
 
  private:
   enum class Body { kComplete, kTooLong, kMalformed, kNoMemory, kLost };
@@ -50,6 +51,7 @@ class HttpSession final : public Session {
   HttpContext::Loop& loop_;
   InputBuffer in_;
   std::optional<HttpRequestParser> parser_;
+  std::size_t requests_of_turn_ = 0;
   std::string out_;                              // header block of the answer
   std::string chunked_method_, chunked_target_;  // of a chunked request, whose input moves on
   Buffer small_;                                 // bodies up to kSmallBody, one after another

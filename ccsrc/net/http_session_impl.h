@@ -2,6 +2,7 @@
 // includes this and has the template instantiated; for TcpStream that is done in http_session.cc.
 #pragma once
 
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <cstring>
 #include <exception>
@@ -16,6 +17,11 @@ namespace msfl::net {
 
 // A body that nobody wants is read to its end if it is this short, so that the connection can stay.
 inline constexpr std::uint64_t kSkipBytes = 64 * 1024;
+
+// Before a request. More is no slip of a client.
+inline constexpr std::size_t kEmptyLineBytes = 64;
+// Of those that came in together, before others have their turn.
+inline constexpr std::size_t kRequestsPerTurn = 16;
 
 inline bool IsSupported(boost::beast::http::verb verb) {
   using Verb = boost::beast::http::verb;
@@ -56,6 +62,13 @@ void HttpSession<Stream>::Close() noexcept {
 }
 
 template <class Stream>
+void HttpSession<Stream>::Abort() noexcept {
+  error_code ignored;
+  static_cast<void>(Socket(stream_).set_option(asio::socket_base::linger(true, 0), ignored));
+  Close();
+}
+
+template <class Stream>
 Task<> HttpSession<Stream>::Run(std::shared_ptr<HttpSession> self) {
   self->Register();
   try {
@@ -82,14 +95,22 @@ Task<bool> HttpSession<Stream>::ReadHeader() {
   const HttpOptions& options = context_->options;
   parser_.emplace(options.max_header_bytes);
   std::size_t passed = 0;  // bytes of this header that are parsed
+  std::size_t empty_lines = 0;
   bool begun = false;
   error_code ec;
   in_.Consume(0);  // nobody looks at the request before any more
+  if (++requests_of_turn_ > kRequestsPerTurn) {
+    co_await asio::post(kAwait);
+    requests_of_turn_ = 0;
+  }
   SetIdle(true);
-  WaitUntil(SteadyClock::now() + options.idle_timeout);
+  WaitUntil(SteadyClock::now() + options.idle_timeout, HttpLimit::kIdleTime);
   while (true) {
     // Some clients end a body with an empty line that belongs to nothing.
-    while (!begun && !in_.empty() && (in_.data()[0] == '\r' || in_.data()[0] == '\n')) in_.Consume(1);
+    while (!begun && !in_.empty() && (in_.data()[0] == '\r' || in_.data()[0] == '\n')) {
+      if (++empty_lines > kEmptyLineBytes) break;  // what the parser refuses
+      in_.Consume(1);
+    }
     if (!in_.empty()) {
       const std::size_t used = parser_->put(asio::const_buffer(in_.data(), in_.size()), ec);
       in_.Pass(used);
@@ -114,7 +135,7 @@ Task<bool> HttpSession<Stream>::ReadHeader() {
       if (!begun) {
         begun = true;
         SetIdle(false);
-        WaitUntil(SteadyClock::now() + options.header_timeout);
+        WaitUntil(SteadyClock::now() + options.header_timeout, HttpLimit::kHeaderTime);
       }
     }
     if (!begun && context_->stopping.load(std::memory_order_relaxed)) co_return false;
@@ -125,6 +146,7 @@ Task<bool> HttpSession<Stream>::ReadHeader() {
                                                                   asio::redirect_error(kAwait, ec));
     if (ec) co_return false;
     in_.Commit(received);
+    requests_of_turn_ = 0;
   }
 }
 

@@ -31,7 +31,9 @@ Task<bool> HttpSession<Stream>::Send(HttpReply& reply, bool keep_alive) {
   pending.Consume(TryWrite(stream_, pending, ec));
   if (pending.empty()) co_return true;
   if (ec && ec != asio::error::would_block && ec != asio::error::try_again) co_return false;
+  WaitUnless(reply.withdrawn);
   const bool sent = co_await Flush(pending);
+  WaitUnless(nullptr);
   co_return sent;
 }
 

@@ -8,7 +8,27 @@
 namespace msfl::net {
 namespace {
 
-class HttpConnection : public HttpServerTest {};
+class HttpConnection : public HttpServerTest {
+ protected:
+  std::vector<HttpRoute> Routes() override {
+    std::vector<HttpRoute> routes = HttpServerTest::Routes();
+    routes.push_back({"/turn", [this](const HttpRequest&) { return Turn(); }});
+    return routes;
+  }
+
+  // Counts the requests that one turn of the loop serves.
+  Task<HttpReply> Turn() {
+    if (in_turn++ == 0) {
+      asio::post(loops.loop(EventLoops::Current()), [this] {
+        most_in_turn = std::max(most_in_turn, in_turn);
+        in_turn = 0;
+      });
+    }
+    ++turns_requests;
+    co_return TextReply("x");
+  }
+  int in_turn = 0, most_in_turn = 0, turns_requests = 0;
+};
 
 TEST_F(HttpConnection, AnswersWithStatusHeadersAndBody) {
   Listen();
@@ -148,6 +168,74 @@ TEST_F(HttpConnection, ToleratesEmptyLinesBetweenRequests) {
   EXPECT_EQ(client.Receive().body, "b");
 }
 
+TEST_F(HttpConnection, EndsEmptyLinesWithoutARequest) {
+  Listen();
+  auto client = Client();
+  client.Send(std::string(1000, '\n'));
+  EXPECT_EQ(client.Receive().status, 400);
+  auto other = Client();
+  for (int i = 0; i < 500; ++i) {
+    if (!other.TrySend("\r\n")) break;
+  }
+  EXPECT_EQ(other.Receive().status, 400);
+}
+
+TEST_F(HttpConnection, OthersHaveTheirTurnBetweenPipelinedRequests) {
+  Listen();
+  auto client = Client();
+  std::string all;
+  int count = 0;
+  for (; all.size() < 4000; ++count) all += "POST /turn HTTP/1.1\r\nContent-Length: 1\r\n\r\nx";
+  client.Send(all);
+  for (int i = 0; i < count; ++i) EXPECT_EQ(client.Receive().status, 200);
+  EXPECT_EQ(turns_requests, count);
+  EXPECT_LT(most_in_turn, count / 2);
+}
+
+TEST_F(HttpConnection, AFloodOfRequestsIsAnsweredToItsEnd) {
+  Listen();
+  auto client = Client();
+  constexpr int kRequests = 10'000;
+  std::string all;
+  for (int i = 0; i < kRequests; ++i) all += "GET /unknown HTTP/1.1\r\n\r\n";
+  std::thread sender([&] { client.Send(all); });
+  auto other = Client();
+  EXPECT_EQ(other.Post("/echo", "meanwhile").body, "meanwhile");
+  auto third = Client();
+  EXPECT_EQ(third.Post("/echo", "meanwhile").body, "meanwhile");
+  for (int i = 0; i < kRequests; ++i) ASSERT_EQ(client.Receive().status, 404);
+  sender.join();
+}
+
+TEST_F(HttpConnection, InheritsItsSocketOptions) {
+  options.body_stall_timeout = milliseconds(30'000);
+  Listen();
+  auto client = Client();
+  EXPECT_EQ(client.Post("/echo", "x").body, "x");
+  int checked = 0;
+  for (int fd = 0; fd < 1024; ++fd) {  // the server's end is in this process
+    sockaddr_in here{}, there{};
+    socklen_t size = sizeof here, peer_size = sizeof there;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&here), &size) != 0) continue;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&there), &peer_size) != 0) continue;
+    if (here.sin_family != AF_INET || ntohs(here.sin_port) != server->port()) continue;
+    ++checked;
+    const auto option = [fd](int level, int name) {
+      int value = -1;
+      socklen_t length = sizeof value;
+      EXPECT_EQ(::getsockopt(fd, level, name, &value, &length), 0);
+      return value;
+    };
+    EXPECT_NE(option(IPPROTO_TCP, TCP_NODELAY), 0);
+    EXPECT_NE(option(SOL_SOCKET, SO_KEEPALIVE), 0);
+    EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPIDLE), 30);
+    EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPINTVL), 10);
+    EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPCNT), 3);
+    EXPECT_EQ(option(IPPROTO_TCP, TCP_USER_TIMEOUT), 35'000);
+  }
+  EXPECT_EQ(checked, 1);
+}
+
 TEST_F(HttpConnection, ReadsOnWhenThePeerHasFinishedSending) {
   Listen();
   auto client = Client();
@@ -189,22 +277,6 @@ TEST_F(HttpConnection, ManyClientsOnSeveralThreads) {
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(server->stats().requests, 4U * 8U * 50U);
   AwaitConnections(0);
-}
-
-TEST_F(HttpConnection, RefusesMoreThanTheLimit) {
-  options.max_connections = 2;
-  Listen();
-  auto first = Client();
-  auto second = Client();
-  EXPECT_EQ(first.Post("/echo", "1").body, "1");
-  EXPECT_EQ(second.Post("/echo", "2").body, "2");
-  auto third = Client();
-  EXPECT_TRUE(third.Closed());
-  EXPECT_EQ(server->stats().Limit(HttpLimit::kConnections), 1U);
-  second.Close();
-  AwaitConnections(1);
-  auto fourth = Client();
-  EXPECT_EQ(fourth.Post("/echo", "4").body, "4");
 }
 
 TEST_F(HttpConnection, WaitsWhenThereAreNoMoreDescriptors) {

@@ -20,6 +20,7 @@ TEST_F(HttpDeadline, EndsAHeaderThatDoesNotEnd) {
   auto client = Client();
   client.Send("POST /echo HTTP/1.1\r\nContent-");
   EXPECT_TRUE(client.Closed());
+  EXPECT_EQ(server->stats().Limit(HttpLimit::kHeaderTime), 1U);
 }
 
 TEST_F(HttpDeadline, EndsAHeaderThatTricklesIn) {
@@ -33,6 +34,19 @@ TEST_F(HttpDeadline, EndsAHeaderThatTricklesIn) {
     std::this_thread::sleep_for(milliseconds(10));
   }
   EXPECT_FALSE(taken);
+  EXPECT_EQ(server->stats().Limit(HttpLimit::kHeaderTime), 1U);
+}
+
+TEST_F(HttpDeadline, EndsEmptyLinesThatTrickleIn) {
+  options.idle_timeout = milliseconds(200);
+  Listen();
+  auto client = Client();
+  for (int i = 0; i < 20; ++i) {
+    if (!client.TrySend("\n")) break;
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+  AwaitConnections(0);
+  EXPECT_EQ(server->stats().Limit(HttpLimit::kIdleTime), 1U);
 }
 
 TEST_F(HttpDeadline, EndsAConnectionWithoutRequests) {
@@ -44,6 +58,7 @@ TEST_F(HttpDeadline, EndsAConnectionWithoutRequests) {
   EXPECT_TRUE(silent.Closed());
   EXPECT_TRUE(once.Closed());
   AwaitConnections(0);
+  EXPECT_EQ(server->stats().Limit(HttpLimit::kIdleTime), 2U);
 }
 
 TEST_F(HttpDeadline, EndsABodyThatStalls) {
@@ -83,6 +98,27 @@ TEST_F(HttpDeadline, EndsAnAnswerThatNobodyTakes) {
   AwaitConnections(1);
   AwaitConnections(0);
   EXPECT_EQ(tail.use_count(), 1);
+}
+
+TEST_F(HttpDeadline, EndsAnAnswerThatIsWithdrawn) {
+  tail->resize(100'000'000);
+  Listen();
+  HttpClient slow(server->port(), 4096);
+  slow.Send(HttpClient::Format("POST", "/tail", "x"));
+  auto idle = Client();
+  EXPECT_EQ(idle.Post("/echo", "x").body, "x");
+  EXPECT_EQ(slow.ReceiveSome(1).size(), 1U);
+  withdrawn = true;
+  AwaitLimit(HttpLimit::kReplyWithdrawn);
+  AwaitConnections(1);
+  EXPECT_EQ(tail.use_count(), 1);
+  // What the system had taken is lost as well.
+  EXPECT_THROW(while (!slow.ReceiveSome(1 << 20).empty()){}, std::runtime_error);
+  // A short answer is sent before anybody can look.
+  tail->resize(100);
+  EXPECT_EQ(idle.Post("/tail", "x").body.size(), 104U);
+  EXPECT_EQ(idle.Post("/echo", "x").body, "x");
+  EXPECT_EQ(server->stats().Limit(HttpLimit::kReplyWithdrawn), 1U);
 }
 
 TEST_F(HttpDeadline, DoesNotTouchARequestInItsHandler) {

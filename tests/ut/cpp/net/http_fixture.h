@@ -5,8 +5,10 @@
 
 #include <atomic>
 #include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/post.hpp>
 #include <chrono>
 #include <cstring>
+#include <future>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -49,7 +51,7 @@ class HttpServerTest : public testing::Test {
   }
   HttpClient Client() { return HttpClient(server->port()); }
 
-  std::vector<HttpRoute> Routes() {
+  virtual std::vector<HttpRoute> Routes() {
     return {
         {"/echo", [](const HttpRequest& request) { return Echo(request); }},
         {"/fl/describe", [](const HttpRequest& request) { return Describe(request); }},
@@ -102,6 +104,7 @@ class HttpServerTest : public testing::Test {
     HttpReply reply = TextReply("head");
     reply.tail_owner = tail;
     reply.tail = {tail->data(), tail->size()};
+    reply.withdrawn = &withdrawn;
     co_return reply;
   }
 
@@ -118,12 +121,23 @@ class HttpServerTest : public testing::Test {
   void AwaitHeld(int count) {
     while (held < count) std::this_thread::sleep_for(milliseconds(1));
   }
+  // Returns when the loops have done what they had to do at the call.
+  void Settle() {
+    for (std::size_t i = 0; i < loops.io_count(); ++i) {
+      std::promise<void> reached;
+      asio::post(loops.loop(i), [&reached] { reached.set_value(); });
+      reached.get_future().wait();
+    }
+  }
+  void AwaitLimit(HttpLimit limit, std::uint64_t count = 1) {
+    while (server->stats().Limit(limit) < count) std::this_thread::sleep_for(milliseconds(1));
+  }
   void AwaitConnections(std::uint64_t count) {
     while (server->stats().connections_open != count) std::this_thread::sleep_for(milliseconds(1));
   }
 
   std::atomic<int> held{0};
-  std::atomic<bool> released{false};
+  std::atomic<bool> released{false}, withdrawn{false};
   std::shared_ptr<std::vector<std::uint8_t>> tail = std::make_shared<std::vector<std::uint8_t>>();
   HttpOptions options;
   std::shared_ptr<BufferPool> pool = BufferPool::Create(64 << 20);

@@ -50,6 +50,16 @@ class HttpClient {
     if (::connect(client.fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) Fail("connect");
     return client;
   }
+  // From another of this host's addresses, such as 127.0.0.2.
+  static HttpClient From(const char* source, std::uint16_t port) {
+    HttpClient client(Unconnected{}, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    if (::inet_pton(AF_INET, source, &address.sin_addr) != 1) Fail("inet_pton");
+    if (::bind(client.fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) Fail("bind");
+    client.Connect(port);
+    return client;
+  }
   HttpClient(HttpClient&& other) noexcept
       : fd_(std::exchange(other.fd_, -1)), received_(std::move(other.received_)) {}
   HttpClient& operator=(HttpClient&&) = delete;

@@ -1,0 +1,26 @@
+#include "net/address_shares.h"
+
+namespace msfl::net {
+
+AddressShares::Hold AddressShares::Take(const AddressKey& key) {
+  const std::lock_guard lock(mutex_);
+  std::size_t& count = by_address_[key];
+  if (count >= ceiling_) return {};
+  ++count;
+  held_.fetch_add(1, std::memory_order_relaxed);
+  return Hold(shared_from_this(), key);
+}
+
+std::size_t AddressShares::addresses() const {
+  const std::lock_guard lock(mutex_);
+  return by_address_.size();
+}
+
+void AddressShares::Give(const AddressKey& key) noexcept {
+  const std::lock_guard lock(mutex_);
+  held_.fetch_sub(1, std::memory_order_relaxed);
+  const auto found = by_address_.find(key);
+  if (--found->second == 0) by_address_.erase(found);
+}
+
+}  // namespace msfl::net
