@@ -86,6 +86,18 @@ Task<> Pause(std::chrono::milliseconds time) {
   co_await timer.async_wait(kAwait);
 }
 
+Task<> NoteSafemode(RoundContext& context, job::Iteration& iteration, const Sender& sender, bool withdrawn) {
+  // Devices come back after 10 s, by clocks of their own.
+  constexpr std::int64_t kPauseMs = 9'000;
+  if (sender.fl_id.empty() || sender.fl_id.size() > context.options.limits.fl_id_bytes) co_return;
+  context.returning.Note(HashDevice(sender.fl_id), iteration.number(), WallMillis() + kPauseMs);
+  const bool must_start_again =
+      sender.uploads_for && *sender.uploads_for == static_cast<std::int64_t>(iteration.number());
+  // It may have a place that it can take again.
+  if (withdrawn || must_start_again) iteration.some_start_again = true;
+  if (must_start_again) co_await context.LetStartAgain(iteration.key(), sender.fl_id);
+}
+
 Outcome SafemodeOutcome() { return {Outcome::Ending::kSafemode, PlainText(kSafemodeText)}; }
 
 }  // namespace msfl::rounds

@@ -98,6 +98,16 @@ struct Outcome {
 
 Outcome SafemodeOutcome();
 
+// Whose request it was: that of an upload, or of a start.
+struct Sender {
+  std::string_view fl_id;                   // empty: not known
+  std::optional<std::int64_t> uploads_for;  // the iteration that an upload claims
+};
+
+// A device was told safemode, so it comes back and starts again. `withdrawn`: by its round, which had asked
+// the cache in vain; otherwise no round has seen the request.
+Task<> NoteSafemode(RoundContext& context, job::Iteration& iteration, const Sender& sender, bool withdrawn);
+
 using Round = Task<Outcome> (*)(RoundContext& context, const net::HttpRequest& request,
                                 job::Iteration& iteration);
 

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "rounds/overloaded.h"
 #include "rounds/plain_text.h"
 #include "rounds/wire_format.h"
 
@@ -22,8 +23,6 @@ constexpr int kMoves = 5;
 constexpr std::chrono::seconds kReturnPatience(75);
 // A device sleeps by its own clock and in whole milliseconds, so it may come back a little early.
 constexpr std::int64_t kEarlyMs = 500;
-// Devices that are told safemode come back after 10 s.
-constexpr std::int64_t kSafemodePauseMs = 9'000;
 
 struct Route {
   const char* path;
@@ -81,17 +80,18 @@ Task<bool> Hold(RoundContext& context, const Route& route, const net::HttpReques
   co_return true;
 }
 
-// Who asks to start or uploads; empty if that can't be read. `claimed` is the iteration of an upload.
-std::string_view FlIdOf(const Route& route, const net::HttpRequest& request, std::int64_t& claimed) {
+// Who asks to start or uploads; nobody if that can't be read.
+Sender SenderOf(const Route& route, const net::HttpRequest& request) {
+  Sender sender;
   if (route.round == &StartFlJob) {
     const auto* message = VerifiedRoot<schema::RequestFLJob>(request);
-    if (message != nullptr && message->fl_id() != nullptr) return message->fl_id()->string_view();
+    if (message != nullptr && message->fl_id() != nullptr) sender.fl_id = message->fl_id()->string_view();
   } else if (route.round == &UpdateModel) {
     const auto* message = VerifiedRoot<schema::RequestUpdateModel>(request);
-    if (message != nullptr) claimed = message->iteration();
-    if (message != nullptr && message->fl_id() != nullptr) return message->fl_id()->string_view();
+    if (message != nullptr) sender.uploads_for = message->iteration();
+    if (message != nullptr && message->fl_id() != nullptr) sender.fl_id = message->fl_id()->string_view();
   }
-  return {};
+  return sender;
 }
 
 // Whether it begins this iteration again as it was told: it must not be refused once more.
@@ -103,8 +103,7 @@ bool HasReturned(const RoundContext& context, DeviceHash device, const job::Iter
 // again.
 Task<> AwaitCache(RoundContext& context, const Route& route, const net::HttpRequest& request,
                   job::Gate::View& view, SteadyClock::time_point until) {
-  std::int64_t claimed = 0;
-  const DeviceHash device = HashDevice(FlIdOf(route, request, claimed));
+  const DeviceHash device = HashDevice(SenderOf(route, request).fl_id);
   while (view.service == job::Service::kSafemode && view.iteration != nullptr && SteadyClock::now() < until) {
     if (!HasReturned(context, device, *view.iteration)) co_return;
     const Holding holding(context);
@@ -123,23 +122,6 @@ Task<bool> AwaitNext(RoundContext& context, const job::Gate::View& view, SteadyC
   view.iteration->visits.start_fl_job.Uncount(false);
   static_cast<void>(co_await context.job.gate().AwaitEnd(view.iteration.get(), until));
   co_return true;
-}
-
-// A device that is told safemode comes back, too. `withdrawn`: by its round, which had asked the cache in
-// vain; otherwise no round has seen the request.
-Task<> NoteSafemode(RoundContext& context, const Route& route, const net::HttpRequest& request,
-                    job::Iteration& iteration, bool withdrawn) {
-  std::int64_t claimed = 0;
-  const std::string_view fl_id = FlIdOf(route, request, claimed);
-  if (fl_id.empty()) co_return;
-  context.returning.Note(HashDevice(fl_id), iteration.number(), WallMillis() + kSafemodePauseMs);
-  const bool must_start_again =
-      route.round == &UpdateModel && claimed == static_cast<std::int64_t>(iteration.number());
-  // It may have a place that it can take again.
-  if (withdrawn || must_start_again) iteration.some_start_again = true;
-  if (must_start_again) {
-    co_await context.LetStartAgain(iteration.key(), fl_id);
-  }
 }
 
 Task<Outcome> Serve(RoundContext& context, const Route& route, const net::HttpRequest& request,
@@ -169,7 +151,8 @@ Task<Outcome> Serve(RoundContext& context, const Route& route, const net::HttpRe
     }
     if (!refusal.empty()) {
       if (refusal == kSafemodeText && view.iteration != nullptr) {
-        co_await NoteSafemode(context, route, request, *view.iteration, false);
+        const Sender sender = SenderOf(route, request);
+        co_await NoteSafemode(context, *view.iteration, sender, false);
       }
       co_return Outcome(refusal == kDisabledText ? Ending::kDisabled : Ending::kSafemode, PlainText(refusal));
     }
@@ -177,7 +160,8 @@ Task<Outcome> Serve(RoundContext& context, const Route& route, const net::HttpRe
     Outcome outcome = co_await route.round(context, request, *view.iteration);
     if (!outcome.moved) {
       if (outcome.ending == Ending::kSafemode) {
-        co_await NoteSafemode(context, route, request, *view.iteration, true);
+        const Sender sender = SenderOf(route, request);
+        co_await NoteSafemode(context, *view.iteration, sender, true);
       } else if (outcome.told_to_return) {
         const DeviceHash device = *outcome.told_to_return;
         if (route.round == &StartFlJob && HasReturned(context, device, *view.iteration) &&
@@ -242,6 +226,9 @@ std::vector<net::HttpRoute> MakeRoutes(RoundContext& context) {
   const std::string prefix = UrlPrefix(context.options.http_url_prefix);
   std::vector<net::HttpRoute> routes;
   for (const Route& route : kRoutes) routes.push_back({prefix + route.path, Handler(context, route)});
+  for (std::size_t i = 0; i < routes.size(); ++i) {
+    routes[i].overloaded = MakeOverloadedHandler(context, kRoutes[i].round, kRoutes[i].name);
+  }
   net::HttpRoute exported{prefix + "exportModel", ExportHandler(context)};
   exported.takes_empty_body = true;
   routes.push_back(std::move(exported));

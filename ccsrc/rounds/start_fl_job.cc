@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "model/answer_head.h"
+#include "rounds/fl_id.h"
 #include "rounds/plain_text.h"
 #include "rounds/round_context.h"
 #include "rounds/wire_format.h"
@@ -144,6 +145,8 @@ Task<Outcome> StartFlJob(RoundContext& context, const net::HttpRequest& request,
     iteration.visits.start_fl_job.Count(false);
     co_return Outcome(Ending::kRejected, PlainText(kStartFieldsText));
   }
+  const std::string fault = FaultOfFlId(message->fl_id()->string_view(), context.options.limits.fl_id_bytes);
+  if (!fault.empty()) co_return RefuseForGood(context, iteration, fault);
   const DeviceHash device = HashDevice(message->fl_id()->string_view());
   if (iteration.start_fl_job_full && !iteration.some_start_again) {
     co_return RefuseByThreshold(context, iteration, device);

@@ -23,16 +23,6 @@ bool HasCompressedFeatures(const schema::RequestUpdateModel& message) {
   return true;
 }
 
-bool HasWellFormedEvaluation(const schema::UnsupervisedEvalItems* items) {
-  if (items == nullptr) return true;
-  if (items->eval_items() == nullptr) return false;
-  for (const schema::UnsupervisedEvalItem* item : *items->eval_items()) {
-    if (item->eval_name() == nullptr || item->eval_data() == nullptr) return false;
-    if (!AllFinite(item->eval_data()->data(), item->eval_data()->size())) return false;
-  }
-  return true;
-}
-
 // The body was scanned while it arrived; only a part that looked suspicious is read again.
 bool IsFinite(const flatbuffers::Vector<float>& values, const net::HttpRequest& request) {
   const auto* begin = reinterpret_cast<const std::uint8_t*>(values.data());
@@ -42,14 +32,28 @@ bool IsFinite(const flatbuffers::Vector<float>& values, const net::HttpRequest& 
   return AllFinite(values.data(), values.size());
 }
 
+bool HasWellFormedEvaluation(const schema::UnsupervisedEvalItems* items, const net::HttpRequest& request) {
+  if (items == nullptr) return true;
+  if (items->eval_items() == nullptr) return false;
+  // Many items may point at the same data: without this bound a message of 1 MB could make up 10^10 values.
+  std::uint64_t bytes_left = request.body.size();
+  for (const schema::UnsupervisedEvalItem* item : *items->eval_items()) {
+    if (item->eval_name() == nullptr || item->eval_data() == nullptr) return false;
+    const std::uint64_t bytes = item->eval_data()->size() * sizeof(float);
+    if (bytes > bytes_left || !IsFinite(*item->eval_data(), request)) return false;
+    bytes_left -= bytes;
+  }
+  return true;
+}
+
 }  // namespace
 
-bool HasMandatoryFields(const schema::RequestUpdateModel& message) {
+bool HasMandatoryFields(const schema::RequestUpdateModel& message, const net::HttpRequest& request) {
   if (message.fl_id() == nullptr || message.timestamp() == nullptr) return false;
   const bool plain = message.upload_compress_type() == schema::CompressType::NO_COMPRESS;
   if (plain ? !HasFeatures(message.feature_map()) : !HasCompressedFeatures(message)) return false;
   if (!std::isfinite(message.upload_loss()) || !std::isfinite(message.upload_accuracy())) return false;
-  return HasWellFormedEvaluation(message.unsupervised_eval_items());
+  return HasWellFormedEvaluation(message.unsupervised_eval_items(), request);
 }
 
 UploadContent JudgeContent(const schema::RequestUpdateModel& message, const net::HttpRequest& request,

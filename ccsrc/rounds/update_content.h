@@ -12,8 +12,8 @@
 namespace msfl::rounds {
 
 // Fields that must be there, whatever they say: names, data, finite loss and accuracy, well-formed evaluation
-// items.
-bool HasMandatoryFields(const schema::RequestUpdateModel& message);
+// items that hold no more than the message does.
+bool HasMandatoryFields(const schema::RequestUpdateModel& message, const net::HttpRequest& request);
 
 struct UploadContent {
   bool accepted = false;

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "rounds/evaluation_vector.h"
+#include "rounds/fl_id.h"
 #include "rounds/round_context.h"
 #include "rounds/update_content.h"
 
@@ -150,9 +151,11 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   if (message == nullptr) {
     co_return RefuseForGood(iteration, "The schema of RequestUpdateModel is invalid.");
   }
-  if (!HasMandatoryFields(*message)) {
+  if (!HasMandatoryFields(*message, request)) {
     co_return RefuseForGood(iteration, "Verify flatbuffers schema failed for RequestUpdateModel.");
   }
+  const std::string fault = FaultOfFlId(message->fl_id()->string_view(), context.options.limits.fl_id_bytes);
+  if (!fault.empty()) co_return RefuseForGood(iteration, fault);
   if (iteration.update_model_full) {
     co_return RefuseByThreshold(context, iteration, message->fl_id()->string_view());
   }
