@@ -10,7 +10,7 @@ usage() {
 Usage: bash scripts/setup_environment.sh build | run | test | cross
   build  what build.sh needs: compiler, libraries, .venv with the build requirements of pyproject.toml
   run    redis-server, and the wheel of build/package with the examples' packages in .venv
-  test   what tests/runtest.sh needs: clang-16, GoogleTest, and the wheel with the `dev` packages in .venv
+  test   what tests/runtest.sh needs: clang-16, GoogleTest, and the wheel with the `dev` and `fuzz` packages in .venv
   cross  the compiler that scripts/cross_compile_aarch64.sh needs beside those of `build`
 Environment: MSFL_PYTHON  the Python (3.9 to 3.12) to make .venv with
 TEXT
@@ -190,6 +190,21 @@ print(*(line for line in lines if line.startswith("Requires-Dist:")), sep="\n")
 TEXT
 }
 
+# The fuzzer of the targets in Python has no wheel for each Python and machine, and needs clang's sources without one.
+# What can't be had is not asked for again.
+install_fuzzer() {
+  "$venv/bin/python" -c 'import atheris' 2>/dev/null && return 0
+  local wheels requirements
+  wheels=("$root"/build/package/*.whl)
+  requirements=$(wheel_requirements "${wheels[0]}" | grep -i atheris)
+  stamped fuzzer "unavailable: $requirements" && return 0
+  say "Installing into .venv: the packages of mindspore_federated[fuzz]"
+  if ! pip_install --only-binary :all: "${wheels[0]}[fuzz]"; then
+    say "There is no atheris for this Python: the fuzz targets in Python will be skipped."
+    printf '%s' "unavailable: $requirements" >"$venv/fuzzer.stamp"
+  fi
+}
+
 build_packages=(g++ cmake ninja-build libboost1.81-dev libhiredis-dev flatbuffers-compiler libflatbuffers-dev libssl-dev)
 test_packages=(libgtest-dev clang-16 libclang-rt-16-dev clang-format-16)
 
@@ -214,6 +229,7 @@ case ${1:-} in
     install_packages redis-server "${build_packages[@]}" "${test_packages[@]}" || exit 1
     make_venv
     install_wheel dev
+    install_fuzzer
     ;;
   cross) install_packages g++-aarch64-linux-gnu file cmake ninja-build flatbuffers-compiler || exit 1 ;;
   -h | --help) usage ;;

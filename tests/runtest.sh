@@ -3,16 +3,17 @@
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root" || exit 1
-stages=(checks cpp asan tsan clang python frameworks)
+stages=(checks cpp asan tsan clang fuzz python frameworks)
 
 usage() {
   cat <<'TEXT'
-Usage: bash tests/runtest.sh [checks] [cpp] [asan] [tsan] [clang] [python] [frameworks] [-- <arguments of pytest, paths from tests/>]
+Usage: bash tests/runtest.sh [checks] [cpp] [asan] [tsan] [clang] [fuzz] [python] [frameworks] [-- <arguments of pytest, paths from tests/>]
   checks  what reads the tree without running it, tests/checks/run.sh
   cpp     C++ tests as GCC builds the release
   asan    C++ tests, GCC with AddressSanitizer and UndefinedBehaviorSanitizer
   tsan    C++ tests, GCC with ThreadSanitizer
   clang   C++ tests, clang-16 with AddressSanitizer and UndefinedBehaviorSanitizer
+  fuzz    the fuzz targets of tests/fuzz: each over its corpus, then all of them for two minutes
   python  tests/ut/python and tests/st, with the wheel of build/package installed in .venv
   frameworks  the trainers on PyTorch and MindSpore, in an environment of their own in build/frameworks (3.7 GB)
 Without a name, all of them. Results are left in build/test-results.
@@ -22,7 +23,7 @@ TEXT
 selected=()
 while [ $# -gt 0 ]; do
   case $1 in
-    checks | cpp | asan | tsan | clang | python | frameworks) selected+=("$1") ;;
+    checks | cpp | asan | tsan | clang | fuzz | python | frameworks) selected+=("$1") ;;
     -h | --help)
       usage
       exit 0
@@ -78,16 +79,21 @@ finish() {
 
 set_up() { bash build.sh && bash scripts/setup_environment.sh test; }
 
-cpp_tests() {  # name, folder, arguments of cmake
-  local name=$1 tree=$2
-  shift 2
+build_tree() {  # folder, arguments of cmake
+  local tree=$1
+  shift
   # Configured anew only for other arguments; Ninja itself sees to changed CMake files.
-  set -- -DMSFL_BUILD_TESTS=ON "$@"
   if [ ! -f "$tree/build.ninja" ] || [ "$(cat "$tree/.arguments" 2>/dev/null)" != "$*" ]; then
     cmake -S . -B "$tree" -G Ninja "$@" || return 1
     echo "$*" >"$tree/.arguments"
   fi
-  cmake --build "$tree" --parallel "$(bash scripts/build_jobs.sh)" || return 1
+  cmake --build "$tree" --parallel "$(bash scripts/build_jobs.sh)"
+}
+
+cpp_tests() {  # name, folder, arguments of cmake
+  local name=$1 tree=$2
+  shift 2
+  build_tree "$tree" -DMSFL_BUILD_TESTS=ON "$@" || return 1
   mkdir -p "$results/$name"
   GTEST_OUTPUT=xml:$results/$name/ ctest --test-dir "$tree" --output-on-failure --no-tests=error --timeout 300 \
     --parallel "$(nproc)" --output-junit "$results/$name/programs.xml"
@@ -99,6 +105,13 @@ sanitized() {  # name, kind, compiler, further arguments of cmake
     -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" "${@:4}"
 }
 
+fuzz_tests() {
+  build_tree build/fuzz -DMSFL_BUILD_FUZZERS=ON -DMSFL_BUILD_MODULE=OFF -DCMAKE_CXX_COMPILER=clang++-16 \
+    -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" || return 1
+  python3 tests/fuzz/run_targets.py --programs build/fuzz --python .venv/bin/python --seconds 120 --jobs 2 \
+    --artifacts "$results/fuzz" --junit "$results/fuzz.xml"
+}
+
 run_stage() {
   case $1 in
     checks) bash tests/checks/run.sh ;;
@@ -108,6 +121,7 @@ run_stage() {
     tsan) sanitized tsan thread g++ ;;
     # The bindings as well, for clang's warnings.
     clang) sanitized clang address clang++-16 -DMSFL_BUILD_MODULE=ON -DPython_EXECUTABLE="$root/.venv/bin/python" ;;
+    fuzz) fuzz_tests ;;
     python) python_tests ;;
     frameworks) framework_tests ;;
   esac

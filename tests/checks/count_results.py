@@ -49,7 +49,7 @@ def main() -> int:
         rows["checks"] = verdicts.count("pass"), verdicts.count("fail")
     for path in sorted(folder.glob("*/programs.xml")):
         rows[path.parent.name] = program_totals(path)
-    for name in ("python", "frameworks"):
+    for name in ("fuzz", "python", "frameworks"):
         if (folder / f"{name}.xml").is_file():
             rows[name] = suite_totals(folder / f"{name}.xml")
 
