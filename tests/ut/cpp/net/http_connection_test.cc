@@ -188,6 +188,7 @@ TEST_F(HttpConnection, OthersHaveTheirTurnBetweenPipelinedRequests) {
   for (; all.size() < 4000; ++count) all += "POST /turn HTTP/1.1\r\nContent-Length: 1\r\n\r\nx";
   client.Send(all);
   for (int i = 0; i < count; ++i) EXPECT_EQ(client.Receive().status, 200);
+  Settle();
   EXPECT_EQ(turns_requests, count);
   EXPECT_LT(most_in_turn, count / 2);
 }
