@@ -25,6 +25,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Union
 
+import redis
+import yaml
+
 ROOT = Path(__file__).resolve().parent.parent
 LONG_WINDOW_MS = 3_600_000
 
@@ -35,18 +38,18 @@ class Options:
 
     quick: bool  # one short run of each case, to see that everything works
     runs: int
-    programs: Path  # folder of the C++ programs
+    programs: Path  # folder of the yardsticks
 
 
 def parse_options(description: str) -> Options:
-    """Reads the command line and builds the C++ programs if they are missing or old."""
+    """Reads the command line and builds the yardsticks if they are missing or old."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="one short run of each case")
     parser.add_argument(
         "--runs", type=int, default=5, help="runs of each case; the median is reported (default 5)"
     )
     parser.add_argument(
-        "--build-dir", type=Path, default=ROOT / "build" / "benchmarks", help="of the C++ programs"
+        "--build-dir", type=Path, default=ROOT / "build" / "benchmarks", help="of the yardsticks"
     )
     arguments = parser.parse_args()
     configure = ["cmake", "-S", str(ROOT), "-B", str(arguments.build_dir), "-DCMAKE_BUILD_TYPE=Release"]
@@ -72,6 +75,13 @@ def _run(command: Sequence[str]) -> str:
 def process_cpu_seconds(pid: int) -> float:
     """CPU time of all threads of a process, in seconds with a resolution of nanoseconds."""
     return time.clock_gettime((~pid << 3) | 2)  # the kernel's encoding of clock_getcpuclockid(pid)
+
+
+def _memory_mb(pid: int, field_name: str) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{field_name}:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
 
 
 def tensors(megabytes: float, count: int = 10) -> dict[str, int]:
@@ -118,6 +128,7 @@ class Cluster:
     threshold: int
     checkpoints: bool = False
     url_prefix: str = "/"
+    settings: dict[str, Any] = field(default_factory=dict)  # of the job, by section, as the file has them
     port: int = field(default=0, init=False)
     _folder: tempfile.TemporaryDirectory[str] | None = field(default=None, init=False)
     _processes: list[_Process] = field(default_factory=list, init=False)
@@ -152,7 +163,10 @@ class Cluster:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         config = folder / "job.yaml"
-        config.write_text(self._yaml(redis_socket))
+        job = yaml.safe_load(self._yaml(redis_socket))
+        for section, values in self.settings.items():
+            job.setdefault(section, {}).update(values)
+        config.write_text(yaml.safe_dump(job))
         checkpoint_dir = str(folder / "checkpoints") if self.checkpoints else ""
         features = [f"{name}={elements}" for name, elements in self.features.items()]
         script = str(Path(__file__).with_name("run_server.py"))
@@ -202,28 +216,42 @@ class Cluster:
 
     def peak_memory_mb(self) -> float:
         """Largest resident size of the Server so far, in 10^6 bytes."""
-        for line in Path(f"/proc/{self.server_pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024 / 1e6
-        return 0.0
+        return _memory_mb(self.server_pid, "VmHWM")
+
+    def memory_mb(self) -> float:
+        """Resident size of the Server now, in 10^6 bytes."""
+        return _memory_mb(self.server_pid, "VmRSS")
+
+    def redis(self) -> redis.Redis:
+        """A client of the Redis that belongs to this cluster."""
+        assert self._folder is not None
+        return redis.Redis(unix_socket_path=str(Path(self._folder.name) / "redis.sock"))
 
     def load(
-        self, options: Options, mode: str, count: int, connections: int = 50, iterations: int = 1
+        self, devices: int, connections: int = 50, iterations: int = 1, rounds: str = "start", **more: Any
     ) -> Any:
-        """Runs the load generator; returns the object that it prints (see device_load/device_load.cc)."""
-        command = [
-            str(options.programs / "device_load"),
-            mode,
-            "--port",
-            str(self.port),
-            "--count",
-            str(count),
-        ]
-        command += ["--connections", str(connections), "--iterations", str(iterations)]
-        command += ["--server-pid", str(self.server_pid)]
-        for name, elements in self.features.items():
-            command += ["--feature", f"{name}={elements}"]
-        return json.loads(_run(command))
+        """Runs `msfl bench` in a process of its own; returns the object that it prints (docs/cli.md)."""
+        options: dict[str, Any] = {
+            "devices": devices,
+            "connections": connections,
+            "iterations": iterations,
+            "rounds": rounds,
+            "server_pid": self.server_pid,
+            **more,
+        }
+        command = [sys.executable, "-c", "from mindspore_federated.cli import main; main()", "bench"]
+        command += [f"http://127.0.0.1:{self.port}{self.url_prefix}", "--json"]
+        for name, value in options.items():
+            command += [f"--{name.replace('_', '-')}", str(value)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            found = json.loads(done.stdout)
+            ending = found["ending"]
+        except (ValueError, KeyError):
+            ending = ""
+        if ending != "done":
+            sys.exit(f"{shlex.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return found
 
     def _listens(self) -> bool:
         with socket.socket() as probe:

@@ -10,6 +10,7 @@ from harness import Cluster, median, merge_errors, parse_options, report, tensor
 
 DEVICES = 10
 MEGABYTES = 10
+ROUNDS = "start,update,model"
 
 
 def main() -> None:
@@ -17,12 +18,12 @@ def main() -> None:
     for checkpoints in (False, True):
         loads = []
         with Cluster(tensors(MEGABYTES), threshold=DEVICES, checkpoints=checkpoints) as cluster:
-            cluster.load(options, "update", DEVICES)
+            cluster.load(DEVICES, DEVICES, rounds=ROUNDS)
             for _ in range(options.runs):
-                loads.append(cluster.load(options, "update", DEVICES, DEVICES, 2 if options.quick else 10))
+                loads.append(cluster.load(DEVICES, DEVICES, 2 if options.quick else 10, ROUNDS))
             files = cluster.checkpoints_written()
         switches = [ms for load in loads for ms in load["switch_ms"]]
-        cpu = [load["phases"]["switch"]["server_cpu_s"] / len(load["switch_ms"]) for load in loads]
+        cpu = [load["switch_server_cpu_seconds"] / len(load["switch_ms"]) for load in loads]
         report(
             "iteration_switch",
             "with checkpoint" if checkpoints else "without checkpoint",

@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness import Cluster, Options, merge_errors, parse_options, report, tensors
+from harness import Cluster, merge_errors, parse_options, report, tensors
 
 DEVICES = 10
 MEGABYTES = 0.01
@@ -77,8 +77,7 @@ def rest() -> None:
 
 
 class Soak:
-    def __init__(self, options: Options, cluster: Cluster) -> None:
-        self._options = options
+    def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._done = 0
         self._errors: list[dict[str, dict[str, int]]] = []
@@ -88,7 +87,7 @@ class Soak:
     def run_to(self, iterations: int, line_every: int) -> None:
         began, first = time.monotonic(), self._done
         while self._done < iterations:
-            load = self._cluster.load(self._options, "update", DEVICES, DEVICES, STEP)
+            load = self._cluster.load(DEVICES, DEVICES, STEP, "start,update,model")
             self._errors.append({"errors": load["errors"]})
             self._done += STEP
             self._ended.append(time.monotonic())
@@ -125,7 +124,7 @@ def main() -> None:
     options = parse_options(__doc__ or "")
     warm, last, line_every = (200, 600, 200) if options.quick else (1_000, 10_000, 500)
     with Cluster(tensors(MEGABYTES), threshold=DEVICES, checkpoints=True) as cluster:
-        soak = Soak(options, cluster)
+        soak = Soak(cluster)
         soak.run_to(warm, line_every)
         before = asdict(soak.at_rest())
         soak.run_to(last, line_every)

@@ -11,25 +11,25 @@ CONNECTIONS = 50
 TINY = {"weight": 8}
 
 
-def measure(options: Options, mode: str, threshold: int, requests: int) -> None:
+def measure(options: Options, case: str, threshold: int, requests: int) -> None:
     loads = []
     redis_cpu = []
     with Cluster(TINY, threshold=threshold) as cluster:
-        cluster.load(options, mode, CONNECTIONS)
+        cluster.load(CONNECTIONS, CONNECTIONS)  # warms up, or fills the round
         for _ in range(options.runs):
             before = cluster.redis_cpu_seconds
-            loads.append(cluster.load(options, mode, requests, CONNECTIONS))
+            loads.append(cluster.load(requests, CONNECTIONS))
             redis_cpu.append(cluster.redis_cpu_seconds - before)
-    phases = [load["phases"][mode] for load in loads]
+    phases = [load["rounds"]["startFLJob"] for load in loads]
     report(
         "start_fl_job",
-        {"start": "accepted", "refused": "refused"}[mode],
+        case,
         options.runs,
         connections=CONNECTIONS,
-        requests=sum(phase["done"] for phase in phases),
-        per_cpu_second=median([phase["done"] / phase["server_cpu_s"] for phase in phases], 0),
-        per_second=median([phase["done"] / phase["wall_s"] for phase in phases], 0),
-        redis_cpu_us_each=median([1e6 * cpu / phase["done"] for cpu, phase in zip(redis_cpu, phases)], 2),
+        requests=sum(phase[case] for phase in phases),
+        per_cpu_second=median([phase[case] / phase["server_cpu_seconds"] for phase in phases], 0),
+        per_second=median([phase[case] / phase["seconds"] for phase in phases], 0),
+        redis_cpu_us_each=median([1e6 * cpu / phase[case] for cpu, phase in zip(redis_cpu, phases)], 2),
         errors=merge_errors(loads),
     )
 
@@ -37,7 +37,7 @@ def measure(options: Options, mode: str, threshold: int, requests: int) -> None:
 def main() -> None:
     options = parse_options(__doc__ or "")
     requests = 20_000 if options.quick else 200_000
-    measure(options, "start", 4_000_000_000, requests)
+    measure(options, "accepted", 4_000_000_000, requests)
     measure(options, "refused", CONNECTIONS, requests)
 
 

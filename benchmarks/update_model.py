@@ -10,6 +10,7 @@ from __future__ import annotations
 from harness import Cluster, Options, median, merge_errors, parse_options, report, tensors, yardstick
 
 DEVICES = 50
+ROUNDS = "start,update,model"
 
 
 def measure(options: Options, megabytes: float, iterations: int) -> None:
@@ -17,25 +18,25 @@ def measure(options: Options, megabytes: float, iterations: int) -> None:
     loads = []
     bare = []
     with Cluster(features, threshold=DEVICES) as cluster:
-        cluster.load(options, "update", DEVICES)  # the first iteration meets cold memory
+        cluster.load(DEVICES, DEVICES, rounds=ROUNDS)  # the first iteration meets cold memory
         for _ in range(options.runs):
             bare.append(yardstick(options, "receive_and_add", round(megabytes * 1e6)))
-            loads.append(cluster.load(options, "update", DEVICES, DEVICES, iterations))
+            loads.append(cluster.load(DEVICES, DEVICES, iterations, ROUNDS))
         peak = cluster.peak_memory_mb()
     costs, update_only, download, switches = [], [], [], []
     for load in loads:
-        start, update, switch = (load["phases"][name] for name in ("start", "update", "switch"))
+        start, update = (load["rounds"][name] for name in ("startFLJob", "updateModel"))
         gigabytes = update["bytes_sent"] / 1e9
-        costs.append((update["server_cpu_s"] + switch["server_cpu_s"]) / gigabytes)
-        update_only.append(update["server_cpu_s"] / gigabytes)
-        download.append(start["server_cpu_s"] / (start["bytes_received"] / 1e9))
+        costs.append((update["server_cpu_seconds"] + load["switch_server_cpu_seconds"]) / gigabytes)
+        update_only.append(update["server_cpu_seconds"] / gigabytes)
+        download.append(start["server_cpu_seconds"] / (start["bytes_received"] / 1e9))
         switches += load["switch_ms"]
     report(
         "update_model",
         f"{megabytes} MB",
         options.runs,
         devices=DEVICES,
-        updates=sum(load["phases"]["update"]["done"] for load in loads),
+        updates=sum(load["rounds"]["updateModel"]["accepted"] for load in loads),
         cpu_s_per_gb=median(costs),
         yardstick_cpu_s_per_gb=median(bare),
         ratio=median([cost / limit for cost, limit in zip(costs, bare)], 2),
@@ -43,7 +44,7 @@ def measure(options: Options, megabytes: float, iterations: int) -> None:
         start_fl_job_cpu_s_per_gb_downloaded=median(download),
         gb_per_second=median(
             [
-                load["phases"]["update"]["bytes_sent"] / 1e9 / load["phases"]["update"]["wall_s"]
+                load["rounds"]["updateModel"]["bytes_sent"] / 1e9 / load["rounds"]["updateModel"]["seconds"]
                 for load in loads
             ],
             2,
