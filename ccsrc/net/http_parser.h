@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <string_view>
+#include <utility>
 
 #include "net/stream.h"
 
@@ -63,6 +64,9 @@ class HttpRequestParser : public boost::beast::http::basic_parser<true> {
       expect_ = boost::beast::iequals(value, "100-continue") ? Expect::kContinue : Expect::kUnknown;
     } else if (name == http::field::transfer_encoding && !boost::beast::iequals(value, "chunked")) {
       ec = http::error::bad_transfer_encoding;  // where such a body ends is anybody's guess
+    } else if (name == http::field::content_length &&
+               (std::exchange(has_length_, true) || value.find(',') != View::npos)) {
+      ec = http::error::multiple_content_length;  // nor twice the same: another reader may see but one
     }
   }
   void on_header_impl(Code&) override {}
@@ -82,6 +86,7 @@ class HttpRequestParser : public boost::beast::http::basic_parser<true> {
     return value.data() != begin;
   }
 
+  bool has_length_ = false;
   Verb verb_ = Verb::unknown;
   std::string_view method_, target_;
   int version_ = 11;
