@@ -6,6 +6,7 @@
 #include <bit>
 #include <cassert>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <new>
 #include <utility>
@@ -101,7 +102,42 @@ std::shared_ptr<BufferPool> BufferPool::Create(std::size_t max_idle_bytes) {
 
 BufferPool::~BufferPool() { Trim(); }
 
+BufferPool::Surplus::~Surplus() {
+  while (first_ != nullptr) {
+    std::uint8_t* const data = first_;
+    std::memcpy(&first_, data, sizeof first_);
+    std::free(data);
+  }
+}
+
+void BufferPool::Surplus::Add(std::uint8_t* data) noexcept {
+  std::memcpy(data, &first_, sizeof first_);
+  first_ = data;
+}
+
+void BufferPool::Surplus::Add(Surplus&& other) noexcept {
+  while (other.first_ != nullptr) {
+    std::uint8_t* const data = other.first_;
+    std::memcpy(&other.first_, data, sizeof first_);
+    Add(data);
+  }
+}
+
+std::size_t BufferPool::CapacityFor(std::size_t size) { return ClassOf(size).capacity; }
+
 Buffer BufferPool::Take(std::size_t size) {
+  Buffer buffer = TakeIdle(size);
+  if (buffer.data_ == nullptr) {
+    const std::size_t capacity = CapacityFor(size);
+    buffer.data_ = Allocate(capacity);
+    buffer.size_ = size;
+    buffer.capacity_ = capacity;
+    buffer.pool_ = weak_from_this();
+  }
+  return buffer;
+}
+
+Buffer BufferPool::TakeIdle(std::size_t size) {
   const auto [index, capacity] = ClassOf(size);
   Buffer buffer;
   {
@@ -114,7 +150,7 @@ Buffer BufferPool::Take(std::size_t size) {
       idle_bytes_ -= capacity;
     }
   }
-  if (buffer.data_ == nullptr) buffer.data_ = Allocate(capacity);
+  if (buffer.data_ == nullptr) return buffer;
   buffer.size_ = size;
   buffer.capacity_ = capacity;
   buffer.pool_ = weak_from_this();
@@ -124,7 +160,7 @@ Buffer BufferPool::Take(std::size_t size) {
 void BufferPool::Return(std::uint8_t* data, std::size_t capacity) noexcept {
   try {
     const std::lock_guard lock(mutex_);
-    if (idle_bytes_ + capacity <= max_idle_bytes_) {
+    if (idle_bytes_ + capacity <= idle_limit_) {
       idle_[ClassOf(capacity).index].buffers.push_back(data);
       idle_bytes_ += capacity;
       return;
@@ -133,6 +169,24 @@ void BufferPool::Return(std::uint8_t* data, std::size_t capacity) noexcept {
     // No room to remember it: freed like one that is too many.
   }
   std::free(data);
+}
+
+BufferPool::Surplus BufferPool::LimitIdle(std::size_t bytes) noexcept {
+  Surplus surplus;
+  const std::lock_guard lock(mutex_);
+  idle_limit_ = std::min(bytes, max_idle_bytes_);
+  // The largest first: the fewest go.
+  for (std::size_t index = kClasses; index-- > 0 && idle_bytes_ > idle_limit_;) {
+    SizeClassIdle& idle = idle_[index];
+    std::size_t gone = 0;
+    while (gone < idle.buffers.size() && idle_bytes_ > idle_limit_) {
+      surplus.Add(idle.buffers[gone++]);  // the front has lain longest
+      idle_bytes_ -= CapacityOf(index);
+    }
+    idle.buffers.erase(idle.buffers.begin(), idle.buffers.begin() + static_cast<std::ptrdiff_t>(gone));
+    idle.fewest -= std::min(idle.fewest, gone);
+  }
+  return surplus;
 }
 
 void BufferPool::Trim() {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace msfl {
@@ -44,12 +45,35 @@ class Buffer {
 // Keeps freed buffers for reuse, at most `max_idle_bytes` of them. Thread-safe. Made by Create().
 class BufferPool : public std::enable_shared_from_this<BufferPool> {
  public:
+  // Memory that the pool has let go and that is freed with this: giving much of it back to the system takes
+  // milliseconds, which need not pass under a lock.
+  class Surplus {
+   public:
+    Surplus() = default;
+    Surplus(Surplus&& other) noexcept : first_(std::exchange(other.first_, nullptr)) {}
+    Surplus& operator=(Surplus&&) = delete;
+    ~Surplus();
+    void Add(Surplus&& other) noexcept;
+
+   private:
+    friend class BufferPool;
+    void Add(std::uint8_t* data) noexcept;
+    std::uint8_t* first_ = nullptr;  // each begins with the address of the next
+  };
+
   static std::shared_ptr<BufferPool> Create(std::size_t max_idle_bytes);
   ~BufferPool();
+
+  // What Take(size) holds: the capacity of the size class. Throws std::bad_alloc where no memory is as large.
+  static std::size_t CapacityFor(std::size_t size);
 
   // An idle buffer of the size class of `size` (four classes for each power of two), or fresh memory. Throws
   // std::bad_alloc.
   Buffer Take(std::size_t size);
+  // The same, but an empty buffer instead of fresh memory.
+  Buffer TakeIdle(std::size_t size);
+  // At most so much may be idle from now on, if that is less than `max_idle_bytes`.
+  Surplus LimitIdle(std::size_t bytes) noexcept;
   // Gives idle memory back to the system.
   void Trim();
   // Gives back what has lain idle ever since the last call: called at intervals, it lets the pool follow the
@@ -64,6 +88,7 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
 
   const std::size_t max_idle_bytes_;
   mutable std::mutex mutex_;
+  std::size_t idle_limit_ = max_idle_bytes_;
   std::size_t idle_bytes_ = 0;
   static constexpr std::size_t kClasses = 256;
   struct SizeClassIdle {

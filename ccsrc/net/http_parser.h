@@ -38,8 +38,9 @@ class HttpRequestParser : public boost::beast::http::basic_parser<true> {
     target_ = {new_base + (target_.data() - old_base), target_.size()};
   }
 
-  // Takes the pieces of a chunked body; false refuses them (http::error::body_limit).
-  std::function<bool(std::string_view)> on_chunk;
+  // Takes the pieces of a chunked body and returns how many bytes it took. If that is not all, put() ends
+  // with http::error::need_buffer, and goes on there the next time.
+  std::function<std::size_t(std::string_view)> on_chunk;
 
  private:
   using Code = boost::beast::error_code;
@@ -74,8 +75,9 @@ class HttpRequestParser : public boost::beast::http::basic_parser<true> {
   std::size_t on_body_impl(View body, Code&) override { return body.size(); }
   void on_chunk_header_impl(std::uint64_t, View, Code&) override {}
   std::size_t on_chunk_body_impl(std::uint64_t, View body, Code& ec) override {
-    if (!on_chunk({body.data(), body.size()})) ec = boost::beast::http::error::body_limit;
-    return body.size();
+    const std::size_t taken = on_chunk({body.data(), body.size()});
+    if (taken < body.size()) ec = boost::beast::http::error::need_buffer;
+    return taken;
   }
   void on_finish_impl(Code&) override {}
 

@@ -69,7 +69,7 @@ struct HttpServer::Impl : std::enable_shared_from_this<Impl> {
   // `hold` counts them as live from before they start.
   static Task<> Accept(std::shared_ptr<Impl> self, LiveHold hold);
   static Task<> Sweep(std::shared_ptr<Impl> self, std::size_t index, LiveHold hold);
-  void Admit(TcpStream socket, std::size_t index, AddressShares::Hold place);
+  void Admit(TcpStream socket, std::size_t index, const AddressKey& address, AddressShares::Hold place);
   bool LoopsEnded() { return !loops.running() || loops.loop(0).stopped(); }
   void WaitForNone(LiveCount& count, const char* what);
 
@@ -150,7 +150,7 @@ Task<> HttpServer::Impl::Accept(std::shared_ptr<Impl> self, LiveHold) {
       try {
         AddressShares::Hold place = co_await Admission::Admit(self->admission, address);
         if (place && !self->context->stopping) {
-          self->Admit(std::move(socket), next, std::move(place));
+          self->Admit(std::move(socket), next, address, std::move(place));
           next = (next + 1) % self->loops.io_count();
         }
       } catch (const std::exception& e) {
@@ -182,10 +182,11 @@ Task<> HttpServer::Impl::Accept(std::shared_ptr<Impl> self, LiveHold) {
   }
 }
 
-void HttpServer::Impl::Admit(TcpStream socket, std::size_t index, AddressShares::Hold place) {
+void HttpServer::Impl::Admit(TcpStream socket, std::size_t index, const AddressKey& address,
+                             AddressShares::Hold place) {
   error_code ignored;
   static_cast<void>(socket.non_blocking(true, ignored));
-  auto session = std::make_shared<HttpSession<TcpStream>>(std::move(socket), context, index);
+  auto session = std::make_shared<HttpSession<TcpStream>>(std::move(socket), context, index, address);
   session->TakePlace(std::move(place));
   asio::co_spawn(loops.loop(index).get_executor(), HttpSession<TcpStream>::Run(std::move(session)),
                  asio::detached);
@@ -224,6 +225,7 @@ void HttpServer::Impl::Stop(std::chrono::milliseconds grace) {
       }
     };
     everywhere(&SessionList::CloseIdle);
+    context->bodies.EndWaiting();
     if (!context->live->WaitForNone(grace)) {
       everywhere(&SessionList::CloseAll);
       // What is left now are handlers: each has its own deadline.

@@ -1,6 +1,7 @@
 // One HTTP connection: a loop of header, body, handler, answer, written as one coroutine over any stream.
 #pragma once
 
+#include <boost/asio/basic_waitable_timer.hpp>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -9,7 +10,11 @@
 #include <string_view>
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/non_finite.h"
+#include "net/address_key.h"
+#include "net/body_memory.h"
+#include "net/body_sample.h"
 #include "net/http_context.h"
 #include "net/http_parser.h"
 #include "net/input_buffer.h"
@@ -22,7 +27,9 @@ template <class Stream>
 class HttpSession final : public Session {
  public:
   // Counts as an open connection from here on. `loop` is the index of the stream's loop.
-  HttpSession(Stream stream, std::shared_ptr<HttpContext> context, std::size_t loop);
+  // `address`: whom the memory of bodies is counted against.
+  HttpSession(Stream stream, std::shared_ptr<HttpContext> context, std::size_t loop,
+              const AddressKey& address = {});
   ~HttpSession() override;
 
   // To be started on the stream's loop. Never throws; ends with the connection.
@@ -31,20 +38,40 @@ class HttpSession final : public Session {
   void Abort() noexcept override;
 
  private:
-  enum class Body { kComplete, kTooLong, kMalformed, kNoMemory, kLost };
+  enum class Body { kComplete, kOverloaded, kTooLong, kMalformed, kLost };
+  enum class Room { kHeld, kNone, kLost };
   enum class After { kNext, kClose, kDrainAndClose };
+  struct Chunks;
+  using Timer = asio::basic_waitable_timer<SteadyClock, asio::wait_traits<SteadyClock>, Executor>;
 
+  // http_session_impl.h
   Task<> Serve();
   Task<bool> ReadHeader();
   Task<After> Answer();
-  Task<Body> ReadBody(std::uint64_t length);
-  Task<Body> ReadChunkedBody();
-  bool TakeChunk(std::string_view piece);
-  Task<bool> SkipBody(std::uint64_t length);
-  Task<bool> Send(HttpReply& reply, bool keep_alive);
-  Task<bool> Flush(GatherBuffers& pending);
-  Task<> Drain();
   bool Keep() const;
+
+  // http_session_body.h
+  bool TakeRoom(std::uint64_t bytes) noexcept;
+  Task<Room> AwaitRoom(std::uint64_t bytes, std::uint64_t missing);
+  bool MustAsk() const;
+  Task<bool> AskForBody();
+  std::uint8_t* BodyBytes(std::uint64_t length) noexcept;
+  Task<Body> ReadBody(std::uint64_t length);
+  std::size_t TakeChunk(std::string_view piece, Chunks& chunks);
+  Task<Room> GrowChunks(Chunks& chunks);
+  Task<Body> ReadChunkedBody();
+
+  // http_session_waste.h
+  void SaveTarget();
+  void BeginOverload();
+  Task<HttpReply> ReplyOverloaded(const HttpRoute& route, std::string_view path);
+  Task<std::span<const std::uint8_t>> Waste(std::uint64_t most, std::size_t& burst);
+  Task<bool> SkipBody(std::uint64_t length, BodySample* sample);
+  Task<> Drain();
+
+  // http_session_reply.h
+  Task<bool> Send(HttpReply& reply, bool keep_alive);
+  Task<bool> Flush(GatherBuffers& pending, std::uint64_t bytes);
 
   Stream stream_;
   const std::shared_ptr<HttpContext> context_;
@@ -52,10 +79,15 @@ class HttpSession final : public Session {
   InputBuffer in_;
   std::optional<HttpRequestParser> parser_;
   std::size_t requests_of_turn_ = 0;
-  std::string out_;                              // header block of the answer
-  std::string chunked_method_, chunked_target_;  // of a chunked request, whose input moves on
-  Buffer small_;                                 // bodies up to kSmallBody, one after another
-  Buffer large_;                                 // the others
+  std::string out_;                          // header block of the answer
+  std::string saved_method_, saved_target_;  // of a request whose input moves on
+  Buffer small_;                             // bodies up to kSmallBody, one after another
+  BodyRoom room_;                            // the others
+  std::shared_ptr<Timer> waiting_;           // while it waits for room
+  std::unique_ptr<BodySample> sample_;       // of a body that finds none
+  std::uint64_t unread_ = 0;  // of the body, when the connection is to be closed before its end
+  bool endless_ = false;      // the same, but how much it is nobody knows
+  bool closed_ = false;
   std::span<const std::uint8_t> body_;
   NonFiniteMap non_finite_;
 };

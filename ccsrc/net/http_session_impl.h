@@ -12,6 +12,7 @@
 #include "net/http_session.h"
 #include "net/http_session_body.h"
 #include "net/http_session_reply.h"
+#include "net/http_session_waste.h"
 
 namespace msfl::net {
 
@@ -38,11 +39,13 @@ inline std::string_view PathOf(std::string_view target) {
 }
 
 template <class Stream>
-HttpSession<Stream>::HttpSession(Stream stream, std::shared_ptr<HttpContext> context, std::size_t loop)
+HttpSession<Stream>::HttpSession(Stream stream, std::shared_ptr<HttpContext> context, std::size_t loop,
+                                 const AddressKey& address)
     : Session(context->loops[loop].sessions),
       stream_(std::move(stream)),
       context_(std::move(context)),
-      loop_(context_->loops[loop]) {
+      loop_(context_->loops[loop]),
+      room_(context_->bodies, address) {
   context_->stats.connections_open.fetch_add(1, std::memory_order_relaxed);
   context_->live->Add();
 }
@@ -57,14 +60,18 @@ HttpSession<Stream>::~HttpSession() {
 
 template <class Stream>
 void HttpSession<Stream>::Close() noexcept {
+  closed_ = true;
+  if (waiting_) waiting_->cancel();
   error_code ignored;
   static_cast<void>(Socket(stream_).close(ignored));
 }
 
 template <class Stream>
 void HttpSession<Stream>::Abort() noexcept {
-  error_code ignored;
-  static_cast<void>(Socket(stream_).set_option(asio::socket_base::linger(true, 0), ignored));
+  if constexpr (requires(Stream& stream) { Socket(stream).native_handle(); }) {  // no stream of a test
+    error_code ignored;
+    static_cast<void>(Socket(stream_).set_option(asio::socket_base::linger(true, 0), ignored));
+  }
   Close();
 }
 
@@ -84,6 +91,8 @@ template <class Stream>
 Task<> HttpSession<Stream>::Serve() {
   while (co_await ReadHeader()) {
     const After after = co_await Answer();
+    room_.Release();
+    sample_.reset();
     if (after == After::kDrainAndClose) co_await Drain();
     if (after != After::kNext) co_return;
   }
@@ -169,6 +178,8 @@ auto HttpSession<Stream>::Answer() -> Task<After> {
 
   HttpReply reply;
   bool refused = true;
+  unread_ = 0;
+  endless_ = false;
   if (!IsSupported(parser_->verb())) {
     reply = PageReply(501);
   } else if (route == nullptr) {
@@ -184,23 +195,18 @@ auto HttpSession<Stream>::Answer() -> Task<After> {
   }
   if (refused) {
     // Whoever waits for "100 Continue" may send the body or not: only a new connection is clear.
-    const bool skippable = !has_body || (!chunked && length <= kSkipBytes &&
-                                         parser_->expect() == HttpRequestParser::Expect::kNothing);
+    const bool comes = has_body && parser_->expect() == HttpRequestParser::Expect::kNothing;
+    const bool skippable = !has_body || (comes && !chunked && length <= kSkipBytes);
     if (skippable) {
-      if (has_body && !co_await SkipBody(length)) co_return After::kClose;
+      if (has_body && !co_await SkipBody(length, nullptr)) co_return After::kClose;
       const bool keep = Keep();
       if (!co_await Send(reply, keep)) co_return After::kClose;
       co_return keep ? After::kNext : After::kClose;
     }
+    if (comes) unread_ = length;
+    endless_ = comes && chunked;
     if (!co_await Send(reply, false)) co_return After::kClose;
     co_return After::kDrainAndClose;
-  }
-
-  if (parser_->expect() == HttpRequestParser::Expect::kContinue && parser_->version() >= 11 && in_.empty()) {
-    static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-    GatherBuffers pending;
-    pending.Add(kContinue.data(), kContinue.size());
-    if (!co_await Flush(pending)) co_return After::kClose;
   }
 
   Body outcome = Body::kComplete;
@@ -209,8 +215,6 @@ auto HttpSession<Stream>::Answer() -> Task<After> {
     // Nothing to read.
   } else if (chunked) {
     outcome = co_await ReadChunkedBody();
-    request.method = chunked_method_;
-    request.path = PathOf(chunked_target_);
   } else if (length <= kSmallBody && in_.size() >= length) {
     if (small_.capacity() == 0) small_ = Buffer(kSmallBody);
     std::memcpy(small_.data(), in_.data(), length);  // to where it is aligned
@@ -221,22 +225,24 @@ auto HttpSession<Stream>::Answer() -> Task<After> {
   } else {
     outcome = co_await ReadBody(length);
   }
-  if (outcome != Body::kComplete) {
-    if (outcome == Body::kLost) co_return After::kClose;
-    if (outcome == Body::kMalformed) {
-      reply = PageReply(400);
-    } else if (outcome == Body::kNoMemory) {
-      reply = PageReply(503);
-    } else {
-      reply = BadBodyReply();
-    }
-    large_ = Buffer();
+  if (outcome == Body::kLost) co_return After::kClose;
+  if (outcome == Body::kMalformed || outcome == Body::kTooLong) {
+    room_.Release();
+    reply = outcome == Body::kTooLong ? BadBodyReply() : PageReply(400);
+    endless_ = outcome == Body::kTooLong;
     if (!co_await Send(reply, false)) co_return After::kClose;
     co_return After::kDrainAndClose;
   }
-  context_->stats.bytes_received.fetch_add(body_.size(), std::memory_order_relaxed);
+  if (chunked || outcome == Body::kOverloaded) {  // the input has moved on
+    request.method = saved_method_;
+    request.path = PathOf(saved_target_);
+  }
+  context_->stats.bytes_received.fetch_add(outcome == Body::kOverloaded ? sample_->bytes() : body_.size(),
+                                           std::memory_order_relaxed);
 
-  if (body_.empty() && !route->takes_empty_body) {
+  if (outcome == Body::kOverloaded) {
+    reply = co_await ReplyOverloaded(*route, request.path);
+  } else if (body_.empty() && !route->takes_empty_body) {
     reply = BadBodyReply();
   } else {
     request.body = body_;
@@ -250,7 +256,7 @@ auto HttpSession<Stream>::Answer() -> Task<After> {
       reply = ErrorReply("unknown exception");
     }
   }
-  large_ = Buffer();
+  room_.Release();
   const bool keep = Keep();
   if (!co_await Send(reply, keep)) co_return After::kClose;
   co_return keep ? After::kNext : After::kClose;

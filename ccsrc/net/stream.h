@@ -1,11 +1,14 @@
 // What a connection is made of. Sessions and links are templates over the stream; here is the plain one.
 #pragma once
 
+#include <poll.h>
+
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/system/error_code.hpp>
 #include <cstddef>
+#include <cstdint>
 
 #include "base/task.h"
 
@@ -54,6 +57,17 @@ inline std::size_t TryWrite(TcpStream& stream, const GatherBuffers& buffers, err
 // Reads what is there without waiting. Returns 0 with would_block when nothing is.
 inline std::size_t TryRead(TcpStream& stream, asio::mutable_buffer buffer, error_code& ec) {
   return stream.read_some(buffer, ec);
+}
+
+// True if the peer is gone for good, as far as that can be told without reading: it has reset the connection,
+// or has finished sending though less than `missing` bytes are there.
+inline bool HungUp(TcpStream& stream, std::uint64_t missing) {
+  pollfd state{stream.native_handle(), POLLRDHUP, 0};
+  if (::poll(&state, 1, 0) <= 0) return false;
+  if ((state.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return true;
+  error_code ec;
+  const std::size_t there = stream.available(ec);
+  return ec || there < missing;
 }
 
 }  // namespace msfl::net

@@ -110,6 +110,41 @@ TEST(BufferPool, GivesBackWhatWasNotUsedForAWholeInterval) {
   EXPECT_EQ(pool->idle_bytes(), 0U);
 }
 
+TEST(BufferPool, KeepsLessWhileItIsToldTo) {
+  const auto pool = BufferPool::Create(64 * kMegabyte);
+  {
+    std::vector<Buffer> buffers;
+    for (int i = 0; i < 5; ++i) buffers.push_back(pool->Take(kMegabyte));
+    const Buffer large = pool->Take(4 * kMegabyte);
+  }
+  EXPECT_EQ(pool->idle_bytes(), 9 * kMegabyte);
+  {
+    BufferPool::Surplus all = pool->LimitIdle(8 * kMegabyte);  // the large one goes
+    EXPECT_EQ(pool->idle_bytes(), 5 * kMegabyte);
+    all.Add(pool->LimitIdle(3 * kMegabyte));
+    EXPECT_EQ(pool->idle_bytes(), 3 * kMegabyte);
+  }
+  { const Buffer large = pool->Take(4 * kMegabyte); }
+  EXPECT_EQ(pool->idle_bytes(), 3 * kMegabyte);
+  pool->LimitIdle(1000 * kMegabyte);
+  { const Buffer large = pool->Take(61 * kMegabyte); }
+  { const Buffer large = pool->Take(60 * kMegabyte); }
+  EXPECT_LE(pool->idle_bytes(), 64 * kMegabyte);
+  pool->Trim();
+  EXPECT_EQ(pool->idle_bytes(), 0U);
+}
+
+TEST(BufferPool, GivesIdleMemoryAloneWhereNoneIsToBeMade) {
+  const auto pool = BufferPool::Create(64 * kMegabyte);
+  EXPECT_EQ(pool->TakeIdle(kMegabyte).data(), nullptr);
+  { const Buffer buffer = pool->Take(kMegabyte); }
+  const Buffer again = pool->TakeIdle(kMegabyte - 1);
+  EXPECT_NE(again.data(), nullptr);
+  EXPECT_EQ(again.size(), kMegabyte - 1);
+  EXPECT_EQ(again.capacity(), BufferPool::CapacityFor(kMegabyte - 1));
+  EXPECT_EQ(pool->TakeIdle(kMegabyte).data(), nullptr);
+}
+
 TEST(BufferPool, CountsTheIdleBytesOfEverySize) {
   const auto pool = BufferPool::Create(64 * kMegabyte);
   for (std::size_t size = 1; size < 2 * kMegabyte; size = size * 5 / 4 + 1) {
