@@ -199,7 +199,8 @@ class Crowd {
       }
       const std::string request = Request(device.number, iteration, entry, *content);
       Flight& flight = flights.emplace_back(Fresh());
-      if (dice_.Chance(0.03)) AppendStart(flight, device, entry.data_size);
+      // Not before a large update: who sends on instead of reading a large answer blocks its own way.
+      if (sizes_.numbers < 1000 && dice_.Chance(0.03)) AppendStart(flight, device, entry.data_size);
       AppendUpdate(flight, request, &device, *content);
       if (dice_.Chance(0.1)) AppendUpdate(flight, request, nullptr, *content);  // pipelined
       if (dice_.Chance(0.15)) flight.pieces = 2 + dice_.Below(5);

@@ -103,6 +103,7 @@ inline void Fly(Dice& dice, std::vector<Flight>& flights) {
   }
   for (std::size_t i = flights.size(); i > 1; --i) std::swap(flights[i - 1], flights[dice.Below(i)]);
   const std::string none;
+  std::string fault;
   for (Flight& flight : flights) {
     std::size_t heard = flight.parts.size();
     if (flight.cut) {
@@ -127,8 +128,7 @@ inline void Fly(Dice& dice, std::vector<Flight>& flights) {
         body = flight.client->Receive().body;
       } catch (const std::exception& error) {
         // Whether a server answers one that can't hear any more is its own affair.
-        if (!flight.cut)
-          throw std::runtime_error(std::string("a connection that nobody cut: ") + error.what());
+        if (!flight.cut) fault = error.what();
         open = false;
       }
       part.on_end(open ? Heard::kAnswer : Heard::kNothing, body);
@@ -139,6 +139,7 @@ inline void Fly(Dice& dice, std::vector<Flight>& flights) {
       flight.client->Close();
     }
   }
+  if (!fault.empty()) throw std::runtime_error("a connection that nobody cut: " + fault);
 }
 
 }  // namespace msfl::rounds::truth

@@ -207,7 +207,7 @@ TEST_F(TruthOfTheSum, WhenWindowsEnd) {
     Case drawn = Small(dice);
     drawn.updates = 2 + dice.Below(40);
     drawn.devices = drawn.updates + dice.Below(5);
-    drawn.iterations = kSlow ? 8 : 20;
+    drawn.iterations = kSlow ? 8 : 14;
     drawn.start_window = 40 + dice.Below(200);
     drawn.update_window = 40 + dice.Below(200);
     drawn.global_window = 100 + dice.Below(300);
