@@ -20,14 +20,14 @@ class HttpConnection : public HttpServerTest {
   Task<HttpReply> Turn() {
     if (in_turn++ == 0) {
       asio::post(loops.loop(EventLoops::Current()), [this] {
-        most_in_turn = std::max(most_in_turn, in_turn);
+        most_in_turn = std::max(most_in_turn.load(), in_turn.load());
         in_turn = 0;
       });
     }
     ++turns_requests;
     co_return TextReply("x");
   }
-  int in_turn = 0, most_in_turn = 0, turns_requests = 0;
+  std::atomic<int> in_turn{0}, most_in_turn{0}, turns_requests{0};
 };
 
 TEST_F(HttpConnection, AnswersWithStatusHeadersAndBody) {
