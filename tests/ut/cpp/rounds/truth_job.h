@@ -75,7 +75,7 @@ class Job {
   Job& operator=(const Job&) = delete;
   ~Job() {
     job_->RequestStop();
-    running_.wait();
+    EXPECT_EQ(running_.get(), "");
     http_->Stop(std::chrono::seconds(1));
     client_->Stop();
     loops_.Stop();
@@ -131,7 +131,7 @@ class Job {
   std::unique_ptr<job::Job> job_;
   std::unique_ptr<RoundContext> context_;
   std::unique_ptr<net::HttpServer> http_;
-  std::future<void> running_;
+  std::future<std::string> running_;  // what made it end, but a stop
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<job::IterationEnded> ended_;
