@@ -96,6 +96,10 @@ class MemoryStream {
         token);
   }
 
+  template <class Option>
+  error_code set_option(const Option&, error_code& ec) {
+    return ec = {};
+  }
   error_code close(error_code& ec) {
     ec = {};
     wire_->closed = true;

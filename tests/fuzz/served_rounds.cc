@@ -109,6 +109,11 @@ void ServedRounds::Follow() {
 }
 
 void ServedRounds::Begin(bool everybody_joined) {
+  const CacheRecord& now = Cache();
+  if (instances_ > 0 && now.everybody_joined == everybody_joined && now.iteration == 1 && now.state == 0 &&
+      now.devices.empty() && now.updates.empty() && waiting_.empty()) {
+    return;  // most inputs leave no trace
+  }
   // Whatever a step before left in another state, the job must not be stuck in it.
   job_->SetStartModel(start_model_);
   Cache().BeginInstance("i" + std::to_string(++instances_));

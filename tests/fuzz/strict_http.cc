@@ -74,13 +74,15 @@ class Reader {
   StrictStream Read() {
     StrictStream stream;
     while (true) {
-      left_.remove_prefix(std::min(left_.find_first_not_of("\r\n"), left_.size()));
+      const std::size_t empty = std::min(left_.find_first_not_of("\r\n"), left_.size());
+      left_.remove_prefix(empty);
       if (left_.empty()) return stream;
       StrictRequest request;
       if (const auto fault = One(request)) {
         stream.end = *fault;
         return stream;
       }
+      if (empty > 2) request.plain = false;
       stream.requests.push_back(request);
       if (request.last) return stream;
     }
