@@ -190,19 +190,18 @@ print(*(line for line in lines if line.startswith("Requires-Dist:")), sep="\n")
 TEXT
 }
 
-# The fuzzer of the targets in Python has no wheel for each Python and machine, and needs clang's sources without one.
-# What can't be had is not asked for again.
+# The fuzzer of the targets in Python: there is not a wheel for every Python and machine, and to build it takes a clang of
+# its own. What can't be had is not asked for again.
 install_fuzzer() {
   "$venv/bin/python" -c 'import atheris' 2>/dev/null && return 0
-  local wheels requirements
+  local wheels requirement
   wheels=("$root"/build/package/*.whl)
-  requirements=$(wheel_requirements "${wheels[0]}" | grep -i atheris)
-  stamped fuzzer "unavailable: $requirements" && return 0
-  say "Installing into .venv: the packages of mindspore_federated[fuzz]"
-  if ! pip_install --only-binary :all: "${wheels[0]}[fuzz]"; then
-    say "There is no atheris for this Python: the fuzz targets in Python will be skipped."
-    printf '%s' "unavailable: $requirements" >"$venv/fuzzer.stamp"
-  fi
+  requirement=$(wheel_requirements "${wheels[0]}" | sed -n 's/^Requires-Dist: \(atheris[^;]*\).*/\1/p')
+  stamped fuzzer "unavailable: $requirement" && return 0
+  say "Installing into .venv: $requirement"
+  pip_install --only-binary :all: "$requirement" && return 0
+  say "There is no $requirement for this Python: the fuzz targets in Python will be skipped."
+  printf '%s' "unavailable: $requirement" >"$venv/fuzzer.stamp"
 }
 
 build_packages=(g++ cmake ninja-build libboost1.81-dev libhiredis-dev flatbuffers-compiler libflatbuffers-dev libssl-dev)
