@@ -145,22 +145,20 @@ TEST_F(HostileHttp, AChunkOfTheLargestLengthIsNeverWhole) {
   HonestIteration();
 }
 
-// A header that goes on in a second line is one header, whatever stands in it.
+// A header that goes on in a second line could be another request to a proxy.
 TEST_F(HostileHttp, FoldedHeadersHideNothing) {
   Serve();
-  const Bytes8 body = UpdateRequest("nobody", 1, AllWeights(1));
-  const std::string size = std::to_string(body.size());
+  const std::string inner = Smuggled(), size = std::to_string(inner.size());
   for (const std::string& headers :
        {"X: a\r\n Content-Length: 3\r\nContent-Length: " + size + "\r\n",
         "Content-Length:\r\n " + size + "\r\n",
-        "X: a\r\n\tTransfer-Encoding: chunked\r\nContent-Length: " + size + "\r\n"}) {
-    const std::string request = "POST /updateModel HTTP/1.1\r\nHost: x\r\n" + headers + "\r\n";
-    const std::vector<int> statuses = Statuses(request + std::string(Text(body)));
-    EXPECT_TRUE(statuses == std::vector<int>{200} || statuses == std::vector<int>{400}) << headers;
+        "X: a\r\n\tTransfer-Encoding: chunked\r\nContent-Length: " + size + "\r\n",
+        std::string(" Transfer-Encoding: chunked\r\n"), std::string("Transfer-Encoding:\r\n chunked\r\n")}) {
+    EXPECT_EQ(Statuses("POST /getModel HTTP/1.1\r\nHost: x\r\n" + headers + "\r\n" + inner),
+              std::vector<int>{400})
+        << headers;
   }
-  AwaitNoConnection();
-  JoinBoth();
-  Finish();
+  HonestIteration();
 }
 
 TEST_F(HostileHttp, ChunksThatLie) {

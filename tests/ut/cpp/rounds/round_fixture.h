@@ -51,7 +51,7 @@ class RoundTest : public testing::Test {
     });
     ASSERT_TRUE(OnControl(job_->Open(1)));
     const auto layout = *model::Layout::Make(
-        {MakeFeature("a", {3}, true), MakeFeature("s", {}, true), MakeFeature("z", {2}, false)});
+        {MakeFeature("a", {elements_of_a_}, true), MakeFeature("s", {}, true), MakeFeature("z", {2}, false)});
     ASSERT_TRUE(OnControl(job_->AgreeOnModel(*layout)));
     const auto start = model::Model::Make(layout, *pool_);
     float next = 1;
@@ -216,6 +216,7 @@ class RoundTest : public testing::Test {
     return ended_;
   }
 
+  std::int64_t elements_of_a_ = 3;
   bool hold_records_ = false;  // as a slow disk would
   test::RedisProcess redis_;
   net::EventLoops loops_{2};
