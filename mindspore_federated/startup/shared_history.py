@@ -81,7 +81,10 @@ class SharedHistory:
 
     def _write(self, batch: list[HistoryLine]) -> None:
         known = self._rows.add_history(batch)
+        most = min(len(self._written) + len(batch), HISTORY_LENGTH)
         for instance, count in known.items():
+            if count >= most:  # all that this process can know; looking at each line would cost every iteration
+                continue
             own = {line.line for line in [*self._written, *batch] if line.instance == instance}
             if count < min(len(own), HISTORY_LENGTH):  # Redis came back without what it had
                 lost = [line for line in self._written if line.instance == instance]

@@ -242,7 +242,7 @@ TEST_F(HostileHttp, AnEndAtEveryByte) {
       closes.Send(request.substr(0, size));
       resets.Send(request.substr(0, size));
       closes.Close();
-      resets.Abort();
+      resets.Reset();
     }
     AwaitNoConnection();
   };

@@ -83,12 +83,6 @@ class HttpClient {
     ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     Close();
   }
-  // The server is told by a reset.
-  void Abort() {
-    const linger at_once{1, 0};
-    ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    Close();
-  }
   void FinishSending() { ::shutdown(fd_, SHUT_WR); }
 
   void Send(std::string_view bytes) {
