@@ -161,6 +161,12 @@ def connections() -> Iterator[tuple[str, bytes]]:
     for name, text in cases.items():
         yield name, whole + text
         yield name + "_in_pieces", small + text
+    for name in ("large", "chunked", "pipelined"):
+        yield name + "_waits_for_room", b"\4\0" + cases[name]
+        yield name + "_without_room", b"\6\2\7\310" + cases[name]
+    long_chunk = chunked + b"4e20\r\n" + b"y" * 20_000 + b"\r\n0\r\n\r\n" + get
+    yield "long_chunk_waits_for_room", b"\4\0" + long_chunk
+    yield "long_chunk_without_room", b"\6\2\7\310" + long_chunk
     yield "silent", b"\1\0" + cases["pipelined"] + b"POST /a HTT"
 
 

@@ -67,7 +67,6 @@ class ServedRounds {
     std::int32_t retcode = 0;
     std::string reason;  // its beginning
     std::string plain;   // the whole answer, if it is plain text
-    bool too_long_allowed = false;
   };
 
   void Turn();
