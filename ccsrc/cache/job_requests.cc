@@ -23,8 +23,10 @@ Task<Result<JoinAnswer>> JobStore::Join(JoinRequest request) {
   const auto reply = co_await impl_->redis.Run(Scripts().join, keys, arguments);
   if (!reply) co_return reply.error();
   const Items items(*reply);
+  const Result<JoinVerdict> verdict = ReadVerdict(items, JoinVerdict::kAlreadyJoined);
+  if (!verdict) co_return verdict.error();
   JoinAnswer answer;
-  answer.verdict = static_cast<JoinVerdict>(items.Integer(0));
+  answer.verdict = *verdict;
   answer.started = items.Count(1);
   answer.first = items.Flag(2);
   answer.last = items.Flag(3);
@@ -53,8 +55,10 @@ Task<Result<ReserveAnswer>> JobStore::Reserve(ReserveRequest request, const Node
   const auto reply = co_await impl_->redis.Run(Scripts().reserve, keys, arguments);
   if (!reply) co_return reply.error();
   const Items items(*reply);
+  const Result<ReserveVerdict> verdict = ReadVerdict(items, ReserveVerdict::kAlreadyUpdated);
+  if (!verdict) co_return verdict.error();
   ReserveAnswer answer;
-  answer.verdict = static_cast<ReserveVerdict>(items.Integer(0));
+  answer.verdict = *verdict;
   answer.data_size = items.Count(1);
   answer.eval_data_size = items.Count(2);
   answer.joined_ms = items.Integer(3);
@@ -80,8 +84,10 @@ Task<Result<CommitAnswer>> JobStore::Commit(IterationKey iteration, std::string_
   const auto reply = co_await impl_->redis.Run(Scripts().commit, keys, arguments);
   if (!reply) co_return reply.error();
   const Items items(*reply);
+  const Result<CommitVerdict> verdict = ReadVerdict(items, CommitVerdict::kFenced);
+  if (!verdict) co_return verdict.error();
   CommitAnswer answer;
-  answer.verdict = static_cast<CommitVerdict>(items.Integer(0));
+  answer.verdict = *verdict;
   answer.counted = items.Count(1);
   answer.last = items.Flag(2);
   co_return answer;

@@ -63,6 +63,17 @@ class Items {
   const std::vector<RedisValue>& items_;
 };
 
+// The verdict at the head of an answer. Whatever else comes must not pass for the first one, which accepts:
+// it is taken for no answer.
+template <class Verdict>
+Result<Verdict> ReadVerdict(const Items& items, Verdict last) {
+  const std::optional<std::int64_t> number = items.Optional(0);
+  if (!number || *number < 0 || *number > static_cast<std::int64_t>(last)) {
+    return Error{Errc::kCacheUnavailable, "The distributed cache answered something else than a verdict"};
+  }
+  return static_cast<Verdict>(*number);
+}
+
 // 0 for what is no number.
 template <class Number>
 Number FromText(const std::string& text) {
