@@ -58,8 +58,8 @@ Connection::Progress Connection::Broken(std::string why) {
   return Progress::kBroken;
 }
 
-Connection::Progress Connection::Open(const SocketAddress& address, std::uint8_t source, int epoll,
-                                      std::uint32_t tag) {
+Connection::Progress Connection::Open(const SocketAddress& address, std::uint8_t source, int send_buffer,
+                                      int epoll, std::uint32_t tag) {
   Close();
   sent_ = received_ = 0;
   const auto broken = [this](const char* what) { return Broken(std::string(what) + std::strerror(errno)); };
@@ -67,6 +67,7 @@ Connection::Progress Connection::Open(const SocketAddress& address, std::uint8_t
   if (socket_ < 0) return broken("socket: ");
   const int on = 1;
   setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(socket_, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer);
   if (source != 0) {
     sockaddr_in from{};
     from.sin_family = AF_INET;
@@ -122,7 +123,8 @@ Connection::Progress Connection::OnReady() {
       size = sizeof peer;
       if (getpeername(socket_, reinterpret_cast<sockaddr*>(&peer), &size) != 0) return Progress::kPending;
       state_ = State::kFree;
-      return Progress::kConnected;
+      // If the Server has closed it already, no other event will say so.
+      return NoteIdleEvent() == Progress::kBroken ? Progress::kBroken : Progress::kConnected;
     }
     case State::kFree:
       return NoteIdleEvent();

@@ -32,8 +32,9 @@ class Connection {
   enum class Progress : std::uint8_t { kPending, kConnected, kAnswered, kBroken };
 
   // Registers itself, edge-triggered, with `epoll` under `tag`. `source`: last number of the address
-  // 127.0.0.x that it comes from; 0: the system chooses.
-  Progress Open(const SocketAddress& address, std::uint8_t source, int epoll, std::uint32_t tag);
+  // 127.0.0.x that it comes from; 0: the system chooses. `send_buffer`: bytes that the system may hold.
+  Progress Open(const SocketAddress& address, std::uint8_t source, int send_buffer, int epoll,
+                std::uint32_t tag);
   // Precondition: is_free(). With `whole` the body is kept and not only its start.
   Progress Send(Request request, bool whole);
   // Call when the socket became ready.

@@ -19,6 +19,10 @@ constexpr std::size_t kOtherDescriptors = 100;
 // One source address has some 28,000 ports towards one destination.
 constexpr std::size_t kConnectionsPerSource = 20'000;
 constexpr std::chrono::milliseconds kFirstPause{100};
+// Of all connections. Left alone the system takes up to 4 MB for each; thousands of them bring its TCP to the
+// limit of its memory, and then everybody's packets are lost, those of a Server on the same machine as well.
+constexpr std::uint64_t kSendBuffers = std::uint64_t{128} << 20, kLeastSendBuffer = 64 << 10,
+                        kMostSendBuffer = 4 << 20;
 
 Result<void> AllowDescriptors(std::size_t count) {
   rlimit limit{};
@@ -37,7 +41,10 @@ Result<void> AllowDescriptors(std::size_t count) {
 }  // namespace
 
 ConnectionPool::ConnectionPool(const LoadOptions& options)
-    : options_(options), size_(options.connections + options.idle_connections) {}
+    : options_(options),
+      size_(options.connections + options.idle_connections),
+      send_buffer_(static_cast<int>(std::clamp(kSendBuffers / std::max<std::uint64_t>(1, options.connections),
+                                               kLeastSendBuffer, kMostSendBuffer))) {}
 
 ConnectionPool::~ConnectionPool() {
   if (epoll_ >= 0) close(epoll_);
@@ -106,7 +113,7 @@ Connection::Progress ConnectionPool::Open(std::uint32_t index, TimePoint now) {
       std::max<std::size_t>(options_.source_addresses, (size_ - 1) / kConnectionsPerSource + 1);
   if (address.loopback4 && sources > 1)
     source = static_cast<std::uint8_t>(1 + index % std::min<std::size_t>(sources, 250));
-  const Connection::Progress progress = slot.connection.Open(address, source, epoll_, index);
+  const Connection::Progress progress = slot.connection.Open(address, source, send_buffer_, epoll_, index);
   if (progress == Connection::Progress::kPending) ++connecting_;
   return progress;
 }

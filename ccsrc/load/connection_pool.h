@@ -62,6 +62,7 @@ class ConnectionPool {
   std::vector<SocketAddress> addresses_;
   int epoll_ = -1;
   std::size_t size_ = 0;
+  const int send_buffer_;
   std::unique_ptr<Slot[]> slots_;
   std::deque<std::uint32_t> ready_, closed_;
   std::size_t connecting_ = 0;

@@ -1,5 +1,4 @@
-// Times in buckets whose width grows with the time: 128 for each power of two, so a quantile is right to 0.4
-// %.
+// Times in buckets whose width grows with the time: 128 for each power of two. A quantile is right to 0.4 %.
 #pragma once
 
 #include <chrono>

@@ -62,11 +62,16 @@ bool LoadRun::OpenAll() {
     bool interrupted = false;
     for (const epoll_event& event : pool_.Wait(Clock::now() + kTick, interrupted)) {
       const std::uint32_t index = event.data.u32;
-      if (!pool_[index].connection.is_connecting()) continue;
-      const Connection::Progress progress = pool_[index].connection.OnReady();
+      Connection& connection = pool_[index].connection;
+      const bool connecting = connection.is_connecting();
+      const Connection::Progress progress = connection.OnReady();
       if (progress == Connection::Progress::kPending) continue;
-      HandleOpening(index, progress);
-      ++settled;
+      if (connecting) {
+        HandleOpening(index, progress);
+        ++settled;
+      } else {  // closed by the Server while others are still opened
+        report_.tally.errors.Add(FoldCause(connection.fault()));
+      }
     }
     const TimePoint now = Clock::now();
     for (std::uint32_t i = 0; i < next; ++i) {

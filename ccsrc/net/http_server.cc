@@ -25,7 +25,7 @@ using asio::ip::tcp;
 using Acceptor = asio::basic_socket_acceptor<tcp, Executor>;
 using Timer = asio::basic_waitable_timer<SteadyClock, asio::wait_traits<SteadyClock>, Executor>;
 
-constexpr int kBacklog = 1024;
+constexpr int kBacklog = 4096;  // what Linux allows unless it is told otherwise (net.core.somaxconn)
 constexpr std::chrono::milliseconds kSweepPeriod{250};
 // Without descriptors, accepting fails again and again: give the open connections time to end.
 constexpr std::chrono::milliseconds kAcceptPause{100};
