@@ -217,15 +217,15 @@ auto HttpSession<Stream>::ReadChunkedBody() -> Task<Body> {
     in_.Consume(parser_->put(asio::const_buffer(in_.data(), in_.size()), ec));
     if (ec == boost::beast::http::error::need_buffer) {
       if (chunks.too_long) co_return Body::kTooLong;
+      const SteadyClock::time_point asked = SteadyClock::now();
       const Room room = co_await GrowChunks(chunks);
       if (room == Room::kLost) co_return Body::kLost;
+      clock.Exclude(SteadyClock::now() - asked);
       if (room == Room::kNone) {
         BeginOverload();
         sample_->Add({chunks.data, chunks.held});
         room_.Release();
       }
-      clock = TransferClock(context_->options, SteadyClock::now());
-      arrived = 0;
     } else if (ec && ec != boost::beast::http::error::need_more) {
       co_return Body::kMalformed;
     }

@@ -15,6 +15,9 @@ class TransferClock {
   TransferClock(const HttpOptions& options, SteadyClock::time_point start)
       : options_(&options), start_(start) {}
 
+  // What passed without being the peer's time, like a wait for room.
+  void Exclude(SteadyClock::duration time) { start_ += time; }
+
   // The deadline of what is waited for at `now`. `bytes`: the whole length, or where that is unknown, what
   // has come so far.
   SteadyClock::time_point Next(SteadyClock::time_point now, std::uint64_t bytes) const {

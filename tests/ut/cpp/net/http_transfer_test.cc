@@ -1,4 +1,5 @@
 // Bodies and answers that move, but too slowly.
+#include <sstream>
 #include <thread>
 
 #include "net/http_fixture.h"
@@ -66,6 +67,22 @@ TEST_F(HttpTransfer, ABodyMayTakeNoLongerThanATransferWhateverItsRate) {
   auto client = Client();
   client.Send("POST /echo HTTP/1.1\r\nContent-Length: 10000\r\n\r\n");
   Trickle(client, "x");
+  EXPECT_EQ(Struck(HttpLimit::kBodyTime), 1U);
+}
+
+TEST_F(HttpTransfer, AChunkedBodyIsOneTransferHoweverOftenItNeedsMoreRoom) {
+  options.transfer_timeout = milliseconds(500);
+  Listen();
+  auto client = Client();
+  client.Send("POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4e20\r\n" + std::string(0x4e20, 'x'));
+  bool taken = true;
+  for (std::size_t size = 0x4e20; size < 8'000'000 && taken; size *= 2) {
+    std::this_thread::sleep_for(milliseconds(300));
+    std::ostringstream chunk;
+    chunk << "\r\n" << std::hex << size << "\r\n" << std::string(size, 'x');
+    taken = client.TrySend(chunk.str());
+  }
+  EXPECT_FALSE(taken);
   EXPECT_EQ(Struck(HttpLimit::kBodyTime), 1U);
 }
 
