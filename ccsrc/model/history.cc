@@ -5,11 +5,6 @@
 
 namespace msfl::model {
 
-void History::LimitRetired(std::uint64_t bytes) {
-  const std::lock_guard lock(mutex_);
-  retired_bytes_ = bytes;
-}
-
 void History::Store(std::uint64_t iteration, std::shared_ptr<const Model> model) {
   Models dropped;
   {

@@ -22,11 +22,10 @@ class History {
     std::shared_ptr<const Model> model;
   };
 
+  // Of the models that have left and are still held, the newest stay up to `retired_bytes` (but the last one
+  // always); the others are withdrawn.
   explicit History(std::uint64_t retired_bytes = UINT64_MAX) : retired_bytes_(retired_bytes) {}
 
-  // Of the models that have left and are still held, the newest stay up to this many bytes (but the last one
-  // always); the others are withdrawn. Counts from the next Store() or Restart() on.
-  void LimitRetired(std::uint64_t bytes);
   // Drops every model numbered >= iteration first, then the oldest beyond kKept. The same model may stand
   // under several numbers, and come again after it was dropped. Thread-safe, as all of it.
   void Store(std::uint64_t iteration, std::shared_ptr<const Model> model);
@@ -41,7 +40,7 @@ class History {
   void Retire(Models dropped);
 
   mutable std::mutex mutex_;
-  std::uint64_t retired_bytes_;
+  const std::uint64_t retired_bytes_;
   Models models_;
   std::vector<std::weak_ptr<const Model>> retired_;  // not withdrawn; oldest first
 };

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <optional>
 #include <thread>
 
 #include "model/make_model.h"
@@ -89,7 +90,7 @@ class RetiredModels : public HistoryTest {
     std::vector<std::shared_ptr<const Model>> models;
     for (std::size_t i = 0; i < count; ++i) {
       models.push_back(NewModel());
-      history_.Store(next_++, models.back());
+      limited_->Store(next_++, models.back());
     }
     return models;
   }
@@ -100,6 +101,7 @@ class RetiredModels : public HistoryTest {
   }
 
   const std::size_t model_bytes_;
+  std::optional<History> limited_{std::in_place};
   std::uint64_t next_ = 0;
 };
 
@@ -108,7 +110,7 @@ TEST_F(RetiredModels, StayWithoutALimit) {
 }
 
 TEST_F(RetiredModels, TheOldestBeyondTheLimitAreWithdrawn) {
-  history_.LimitRetired(2 * model_bytes_);
+  limited_.emplace(2 * model_bytes_);
   auto models = Store(6);
   EXPECT_EQ(Withdrawn(models), (std::vector<bool>{true, false, false, false, false, false}));
   models.push_back(Store(1)[0]);
@@ -116,21 +118,21 @@ TEST_F(RetiredModels, TheOldestBeyondTheLimitAreWithdrawn) {
 }
 
 TEST_F(RetiredModels, TheLastOneStaysWhateverTheLimit) {
-  history_.LimitRetired(0);
+  limited_.emplace(0);
   EXPECT_EQ(Withdrawn(Store(5)), (std::vector<bool>{true, false, false, false, false}));
 }
 
 TEST_F(RetiredModels, ThoseThatNobodyReadsDoNotCount) {
-  history_.LimitRetired(model_bytes_);
+  limited_.emplace(model_bytes_);
   auto models = Store(4);
   for (int i = 0; i < 20; ++i) Store(1);
   EXPECT_EQ(Withdrawn(models), (std::vector<bool>{true, true, true, false}));
 }
 
 TEST_F(RetiredModels, OneUnderSeveralNumbersHasNotLeft) {
-  history_.LimitRetired(0);
+  limited_.emplace(0);
   const auto model = NewModel();
-  for (; next_ < 10; ++next_) history_.Store(next_, model);
+  for (; next_ < 10; ++next_) limited_->Store(next_, model);
   EXPECT_FALSE(model->withdrawn());
   Store(2);
   EXPECT_FALSE(model->withdrawn());
@@ -142,10 +144,10 @@ TEST_F(RetiredModels, OneUnderSeveralNumbersHasNotLeft) {
 }
 
 TEST_F(RetiredModels, OneThatComesAgainIsServedAgain) {
-  history_.LimitRetired(0);
+  limited_.emplace(0);
   const auto models = Store(5);
   ASSERT_TRUE(models[0]->withdrawn());
-  history_.Restart(0, models[0]);
+  limited_->Restart(0, models[0]);
   EXPECT_EQ(Withdrawn(models), (std::vector<bool>{false, true, true, true, false}));
 }
 
