@@ -101,9 +101,9 @@ Task<bool> HttpSession<Stream>::SkipBody(std::uint64_t length, BodySample* sampl
 //  * A body whose length is known and at most twice what is allowed (or kDrainBytes) is read to its end, as
 //    patiently as one that is welcome: it is one of this job's devices, with another model or a wrong path.
 //  * A chunked one that became too long is read up to the same length, as long as it does not pause.
-//  * Anything else, like the 2 GiB that somebody claims to send, is read for kDrainTime and kDrainBytes. That
-//  is enough
-//    for a peer that heeds an answer while it sends; another one gets a reset, which is answer enough.
+//  * Anything else, like the 2 GiB that somebody claims to send, is read for kDrainTime and kDrainBytes.
+//    That is enough for a peer that heeds an answer while it sends; another one gets a reset, which is
+//    answer enough.
 template <class Stream>
 Task<> HttpSession<Stream>::Drain() {
   error_code ec;

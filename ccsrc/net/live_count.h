@@ -10,7 +10,6 @@
 
 namespace msfl::net {
 
-// Counts what must have ended before a server may go.
 class LiveCount {
  public:
   void Add() {
