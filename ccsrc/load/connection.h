@@ -48,7 +48,6 @@ class Connection {
   // After kAnswered, until the next Send.
   int status() const { return header_.status; }
   std::span<const std::uint8_t> body_start() const { return body_; }  // all of it if it was wanted whole
-  bool is_whole() const { return body_.size() == header_.body_bytes; }
   std::uint64_t received() const { return received_; }  // bytes of the answer so far, with its header
   std::uint64_t sent() const { return sent_; }          // of the request so far
   const std::string& fault() const { return fault_; }   // after kBroken

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <functional>
 #include <random>
 #include <string>
@@ -16,33 +17,49 @@
 namespace msfl::load {
 namespace {
 
+class Listener {
+ public:
+  explicit Listener(int backlog) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    address_.sin_family = AF_INET;
+    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address_;
+    EXPECT_EQ(bind(socket_, generic(), size), 0);
+    EXPECT_EQ(listen(socket_, backlog), 0);
+    EXPECT_EQ(getsockname(socket_, generic(), &size), 0);
+  }
+  ~Listener() { close(socket_); }
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+  int socket() const { return socket_; }
+  std::uint16_t port() const { return ntohs(address_.sin_port); }
+  int Connect() const {
+    const int peer = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_EQ(connect(peer, reinterpret_cast<const sockaddr*>(&address_), sizeof address_), 0);
+    return peer;
+  }
+
+ private:
+  sockaddr* generic() { return reinterpret_cast<sockaddr*>(&address_); }
+
+  int socket_;
+  sockaddr_in address_{};
+};
+
 // Answers each connection once, in pieces, and closes it.
 class Stranger {
  public:
-  explicit Stranger(std::function<std::string()> answer) : answer_(std::move(answer)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* const generic = reinterpret_cast<sockaddr*>(&address);
-    listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    EXPECT_EQ(bind(listener_, generic, size), 0);
-    EXPECT_EQ(listen(listener_, 64), 0);
-    EXPECT_EQ(getsockname(listener_, generic, &size), 0);
-    port_ = ntohs(address.sin_port);
-    thread_ = std::thread([this] { Serve(); });
-  }
+  explicit Stranger(std::function<std::string()> answer)
+      : answer_(std::move(answer)), thread_([this] { Serve(); }) {}
   ~Stranger() {
-    shutdown(listener_, SHUT_RDWR);
+    shutdown(listener_.socket(), SHUT_RDWR);
     thread_.join();
-    close(listener_);
   }
-  std::uint16_t port() const { return port_; }
+  std::uint16_t port() const { return listener_.port(); }
 
  private:
   void Serve() {
     for (;;) {
-      const int peer = accept(listener_, nullptr, nullptr);
+      const int peer = accept(listener_.socket(), nullptr, nullptr);
       if (peer < 0) return;
       std::array<char, 4096> request;
       if (recv(peer, request.data(), request.size(), 0) > 0) {
@@ -57,8 +74,7 @@ class Stranger {
   }
 
   std::function<std::string()> answer_;
-  int listener_ = -1;
-  std::uint16_t port_ = 0;
+  const Listener listener_{64};
   std::thread thread_;
 };
 
@@ -115,6 +131,33 @@ TEST(LoadRun, TheCallerEndsIt) {
   ASSERT_TRUE(report);
   EXPECT_EQ(report->ending, Ending::kInterrupted);
   EXPECT_EQ(report->tally.errors.counts.size(), 0U);
+}
+
+TEST(LoadRun, AConnectionThatTheServerHasClosedIsNotCountedAsOpen) {
+  constexpr int kAccepted = 3;
+  const Listener closing(kAccepted), full(0);  // the latter answers no connect() after the first
+  const int filler = full.Connect();
+  std::atomic<bool> closed{false};
+  std::thread server([&] {
+    for (int i = 0; i < kAccepted; ++i) close(accept(closing.socket(), nullptr, nullptr));
+    closed = true;
+  });
+  LoadOptions options = OptionsFor(closing.port());
+  options.targets.push_back(options.targets[0]);
+  options.targets[1].port = full.port();
+  options.idle_connections = 4;  // with the other one in turn: closing, full, closing, full, closing
+  options.timeout = 0.3;
+  const Result<LoadReport> report = LoadRun(options, [&closed](const LoadReport&) {
+                                      while (!closed) std::this_thread::yield();
+                                      return true;
+                                    }).Run();
+  server.join();
+  close(filler);
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->ending, Ending::kNobody);
+  EXPECT_EQ(report->idle_connections, 0U);
+  EXPECT_EQ(report->tally.errors.counts.at("connect: timed out"), 2U);
+  EXPECT_EQ(report->tally.errors.counts.at("closed by the Server between requests"), 3U);
 }
 
 TEST(LoadRun, RefusesWhatItCannotDo) {
