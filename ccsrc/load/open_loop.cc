@@ -132,7 +132,8 @@ void OpenLoop::StopArrivals(TimePoint now) {
 std::optional<Ending> OpenLoop::ended(TimePoint now) const {
   if (ending_) return ending_;
   if (AllArrived() && under_way_ == 0 && later_.empty()) {
-    return good_answers_ == 0 && errors_ > 0 ? Ending::kErrors : Ending::kDone;
+    if (good_answers_ > 0) return Ending::kDone;
+    return errors_ > 0 ? Ending::kErrors : broken_ ? Ending::kSilent : Ending::kDone;
   }
   // Between arrivals nothing has to happen.
   if (under_way_ == 0 && later_.empty() && began_) return std::nullopt;

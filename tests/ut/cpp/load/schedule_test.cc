@@ -253,6 +253,10 @@ TEST(OpenLoop, EndsWithTheJobWithNothingButErrorsAndWithoutAnswers) {
   EXPECT_EQ(end([](const Exchange&) { return Make(Verdict::kError); }), Ending::kErrors);
   EXPECT_EQ(end([](const Exchange&) { return Make(Verdict::kRefused); }), Ending::kFull);
   EXPECT_EQ(end([](const Exchange&) { return std::nullopt; }), Ending::kSilent);
+  // All have tried in vain before patience is over.
+  options.rounds = {true, false, false, false};
+  options.devices = 10;
+  EXPECT_EQ(end([](const Exchange&) { return std::nullopt; }), Ending::kSilent);
 }
 
 }  // namespace
