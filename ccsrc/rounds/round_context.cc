@@ -49,6 +49,9 @@ Task<bool> RoundContext::MayAskAgain(SteadyClock::time_point asked_first,
 }
 
 Task<> RoundContext::LetStartAgain(const cache::IterationKey& iteration, std::string_view fl_id) {
+  // While the cache is away each request would leave something behind, and anybody can name any device. Who
+  // is not let start again waits for the next iteration.
+  if (withdrawals_ >= options.connection_limit) co_return;
   const std::string nonce = NewNonce();
   if (job.stopping()) {  // the cache is there, but not for long
     co_await store.Withdraw(iteration, std::string(fl_id), nonce);

@@ -58,7 +58,8 @@ struct RoundContext {
                          std::string_view fl_id, std::string_view nonce);
 
   // For an update that is refused although its device is in the iteration: it is told to start again, and may
-  // (JobStore::Withdraw). Does not wait for a cache that is away.
+  // (JobStore::Withdraw). Does not wait for a cache that is away, nor are there then more of them than
+  // connections.
   Task<> LetStartAgain(const cache::IterationKey& iteration, std::string_view fl_id);
 
   // Requests given up that the cache does not know of yet. A device's next request waits for them a while: it

@@ -68,6 +68,27 @@ TEST_F(RefusedAgainTest, WhileOthersMayStartAgain) {
   EXPECT_FALSE(job_->gate().Look().iteration->some_start_again);
 }
 
+TEST_F(RefusedAgainTest, ASilentCacheIsOwedNoMoreThanThereAreConnections) {
+  ServerOptions options = Options();
+  options.round.start_fl_job_threshold = 4;
+  options.connection_limit = 2;
+  Start(options);
+  for (const char* id : {"d1", "d2", "d3", "d4"}) EXPECT_EQ(StartJob(id, 1)->retcode(), 200);
+  redis_.Pause();
+  while (job_->gate().Look().service == job::Service::kServing) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  for (const char* id : {"d1", "d2", "d3", "d4"}) {
+    EXPECT_EQ(AskText("updateModel", UpdateRequest(id, 1, AllWeights(1))), kSafemodeText);
+  }
+  redis_.Continue();
+  while (context_->withdrawing() || job_->gate().Look().service != job::Service::kServing) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  for (const char* id : {"d1", "d2"}) EXPECT_EQ(StartJob(id, 1)->retcode(), 200);
+  for (const char* id : {"d3", "d4"}) EXPECT_EQ(StartJob(id, 1)->retcode(), 300);
+}
+
 // Its answer to startFLJob was lost, and the request by which it asked again met a silent cache.
 TEST_F(RefusedAgainTest, AStartThatWasGivenUpKeepsItsPlaceInAFullIteration) {
   Start();
