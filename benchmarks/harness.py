@@ -239,11 +239,8 @@ class Cluster:
             "server_pid": self.server_pid,
             **more,
         }
-        command = [sys.executable, "-c", "from mindspore_federated.cli import main; main()", "bench"]
-        command += [f"http://127.0.0.1:{self.port}{self.url_prefix}", "--json"]
-        for name, value in options.items():
-            command += [f"--{name.replace('_', '-')}", str(value)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = self.load_command(**options)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.folder)
         try:
             found = json.loads(done.stdout)
             ending = found["ending"]
@@ -252,6 +249,17 @@ class Cluster:
         if ending != "done":
             sys.exit(f"{shlex.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return found
+
+    def load_command(self, **options: Any) -> list[str]:
+        """`msfl bench` with these options and --json. To be run in `folder`.
+
+        In the root of the checkout its sources, which have no core, would stand before the package.
+        """
+        command = [sys.executable, "-c", "from mindspore_federated.cli import main; main()", "bench"]
+        command += [f"http://127.0.0.1:{self.port}{self.url_prefix}", "--json"]
+        for name, value in options.items():
+            command += [f"--{name.replace('_', '-')}", str(value)]
+        return command
 
     def _listens(self) -> bool:
         with socket.socket() as probe:

@@ -1,6 +1,7 @@
 """10,000 idle connections and 1,024 devices that upload 10 MB at once: memory, and startFLJob meanwhile.
 
-The devices that are measured are others: once the 1,024 have begun they arrive five times a second, each on
+Each of the 1,024 connections stands for four devices, one after the other. The devices that are measured are
+others: while those upload they arrive twenty times a second, each on
 its own (an open loop), and download the model. What the memory may reach is 6 models, the budget for bodies
 of 1 GiB, and 64 KB for each connection.
 """
@@ -10,7 +11,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import threading
 import time
 from typing import Any
@@ -21,23 +21,22 @@ BUDGET_MIB = 1024
 MEGABYTES = 10
 PLACES = 2**20  # more than come; the ratio makes the uploading devices all that are waited for
 LONG_MS = 3_600_000
+DEVICES_PER_CONNECTION = 4
 
 
-def started(cluster: Cluster) -> int:
-    """Devices that have begun the running iteration, as its record says."""
+def uploads_begun(cluster: Cluster) -> bool:
+    """Whether a device has its place among the updates of the running iteration, as its record says."""
     with cluster.redis() as client:
         rows = client.keys("ms_fl:{benchmark}:*:round")
-        return max((int(client.hget(row, "started") or 0) for row in rows), default=0)
+        return any(client.hmget(row, "leased", "counted") != [None, None] for row in rows)
 
 
-def measured_devices(cluster: Cluster, after: int, done: threading.Event) -> Any:
-    """Latencies of startFLJob from the moment at which `after` devices have begun until `done`."""
-    while not done.is_set() and started(cluster) < after:
-        time.sleep(0.05)
-    command = [sys.executable, "-c", "from mindspore_federated.cli import main; main()", "bench"]
-    command += [f"http://127.0.0.1:{cluster.port}", "--json", "--rounds", "start"]
-    command += ["--rate", "5", "--seconds", "600"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def measured_devices(cluster: Cluster, done: threading.Event) -> Any:
+    """Latencies of startFLJob from the first upload until `done`."""
+    while not done.is_set() and not uploads_begun(cluster):
+        time.sleep(0.02)
+    command = cluster.load_command(rounds="start", rate=5, seconds=600)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=cluster.folder)
     done.wait()
     process.send_signal(signal.SIGINT)
     return json.loads(process.communicate()[0])
@@ -46,19 +45,20 @@ def measured_devices(cluster: Cluster, after: int, done: threading.Event) -> Any
 def main() -> None:
     options = parse_options(__doc__ or "")
     idle, uploads = (500, 64) if options.quick else (10_000, 1024)
+    devices = uploads * DEVICES_PER_CONNECTION
     settings = {
         "client": {"connection_num": 20_000},
         "limits": {"body_memory": BUDGET_MIB, "address_share": 1.0, "idle_time": LONG_MS},
-        "round": {"update_model_ratio": uploads / PLACES},
+        "round": {"update_model_ratio": devices / PLACES},
     }
     probes: list[Any] = []
     done = threading.Event()
     with Cluster(tensors(MEGABYTES), threshold=PLACES, settings=settings) as cluster:
-        thread = threading.Thread(target=lambda: probes.append(measured_devices(cluster, uploads, done)))
+        thread = threading.Thread(target=lambda: probes.append(measured_devices(cluster, done)))
         thread.start()
         try:
             load = cluster.load(
-                uploads, uploads, 1, "start,update", idle=idle, timeout_seconds=600, patience_seconds=600
+                devices, uploads, 1, "start,update", idle=idle, timeout_seconds=600, patience_seconds=600
             )
         finally:
             done.set()

@@ -9,7 +9,6 @@ metrics lines, which are kept for 10,000 iterations.
 
 from __future__ import annotations
 
-import socket
 import sys
 import time
 from collections import deque
@@ -48,30 +47,17 @@ class Sample:
     files: int
 
 
-def ask_redis(path: Path, *words: str) -> str:
-    """The text of a number or bulk answer."""
-    with socket.socket(socket.AF_UNIX) as link:
-        link.settimeout(10)
-        link.connect(str(path))
-        link.sendall(" ".join(words).encode() + b"\r\n")
-        with link.makefile("rb") as answer:
-            head = answer.readline().decode().strip()
-            return answer.read(int(head[1:])).decode() if head.startswith("$") else head[1:]
-
-
 def measure(cluster: Cluster) -> Sample:
     process = Path(f"/proc/{cluster.server_pid}")
     status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-    redis = cluster.folder / "redis.sock"
-    memory = dict(
-        line.split(":", 1) for line in ask_redis(redis, "INFO", "memory").splitlines() if ":" in line
-    )
+    with cluster.redis() as client:
+        redis_memory, redis_keys = client.info("memory")["used_memory"], client.dbsize()
     return Sample(
         rss_mb=round(int(status["VmRSS"].split()[0]) * 1024 / 1e6, 2),
         descriptors=len(list((process / "fd").iterdir())),
         threads=int(status["Threads"]),
-        redis_memory_mb=round(int(memory["used_memory"]) / 1e6, 2),
-        redis_keys=int(ask_redis(redis, "DBSIZE")),
+        redis_memory_mb=round(redis_memory / 1e6, 2),
+        redis_keys=redis_keys,
         files=sum(1 for path in cluster.folder.rglob("*") if path.is_file()),
     )
 
