@@ -167,14 +167,14 @@ def show(report: Report) -> None:
                 rows.append([kind, f"{count:,}", rate, *_latency_cells(latency)])
     if rows:
         print_table(["round", "count", "per s", "p50 ms", "p95 ms", "p99 ms", "max ms"], rows)
-    print(
-        "Latencies are service times under a closed load: a device sends when its turn comes, so a Server "
-        "that stalls is asked less. --rate measures what devices would see."
-        if closed
-        else "Latencies run from the time at which each request was intended, so they hold its waiting for a "
-        "connection."
-    )
-    print()
+        print(
+            "Latencies are service times under a closed load: a device sends when its turn comes, so a "
+            "Server that stalls is asked less. --rate measures what devices would see."
+            if closed
+            else "Latencies run from the time at which each request was intended, so they hold its waiting "
+            "for a connection."
+        )
+        print()
     print_pairs(_pairs(report))
     for title, causes in (("refusals", report["refusals"]), ("errors", report["errors"])):
         if causes:

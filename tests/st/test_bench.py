@@ -264,6 +264,16 @@ def test_a_table_for_people(start_server):
     assert done.stderr == ""
 
 
+def test_for_people_nothing_is_explained_that_was_not_measured():
+    with socket.socket() as held:  # bound, not listening
+        held.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{held.getsockname()[1]}"
+        done = subprocess.run(command(nobody), capture_output=True, text=True, timeout=60)
+    assert done.returncode == ExitCode.FAILED
+    assert done.stdout.startswith("seconds ")
+    assert "no connection could be opened: connect: Connection refused" in done.stderr
+
+
 def test_urls():
     target = resolve("http://127.0.0.1:80/a/b")
     assert (target.address, target.port, target.host, target.path) == (
