@@ -160,7 +160,7 @@ class Server:
         """
 
 class LoadTarget:
-    """One Server for run_load(): a numeric address, the header field Host, what stands before a round's name."""
+    """One Server for run_load(): a numeric address, the field Host, what stands before a round's name."""
 
     def __init__(self, address: str, port: int, host: str, path: str) -> None: ...
 

@@ -83,7 +83,8 @@ class SharedHistory:
         known = self._rows.add_history(batch)
         most = min(len(self._written) + len(batch), HISTORY_LENGTH)
         for instance, count in known.items():
-            if count >= most:  # all that this process can know; looking at each line would cost every iteration
+            # All that this process can know; to look at each line would be a cost of every iteration.
+            if count >= most:
                 continue
             own = {line.line for line in [*self._written, *batch] if line.instance == instance}
             if count < min(len(own), HISTORY_LENGTH):  # Redis came back without what it had
