@@ -21,7 +21,8 @@ inline constexpr std::size_t kBodyPiece = 256 * 1024;
 // What a session may read of a body in one turn. Bodies that come in one after the other are summed while
 // they are still in the cache; those that come in all at once, a piece of each in turn, are not.
 inline constexpr std::size_t kBodyBurst = std::size_t{4} << 20;
-inline constexpr std::size_t kChunkedInput = 64 * 1024;
+// With kSmallBody within the 64 KB that a connection may take beside the budget (docs/limits.md).
+inline constexpr std::size_t kChunkedInput = 32 * 1024;
 // How often a session that waits for room looks whether its peer is still there. Nothing else tells, because
 // nothing is read meanwhile.
 inline constexpr std::chrono::seconds kWatchPeriod{1};
@@ -98,6 +99,7 @@ auto HttpSession<Stream>::ReadBody(std::uint64_t length) -> Task<Body> {
   if (MustAsk() && !co_await AskForBody()) co_return Body::kLost;
   std::uint8_t* const data = room == Room::kHeld ? BodyBytes(length) : nullptr;
   if (data == nullptr) {
+    room_.Release();  // which is there without memory if the machine has none
     SaveTarget();
     BeginOverload();
     const bool skipped = co_await SkipBody(length, sample_.get());
