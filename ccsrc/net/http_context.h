@@ -19,12 +19,11 @@
 namespace msfl::net {
 
 struct HttpContext {
-  HttpContext(std::shared_ptr<BufferPool> pool_, HttpOptions options_, std::vector<HttpRoute> routes_,
+  HttpContext(std::shared_ptr<BufferPool> pool, HttpOptions options_, std::vector<HttpRoute> routes_,
               std::size_t loop_count)
-      : pool(std::move(pool_)),
-        options(options_),
+      : options(options_),
         routes(std::move(routes_)),
-        bodies(pool, options.body_memory, options.address_share, stats),
+        bodies(std::move(pool), options.body_memory, options.address_share, stats),
         loops(loop_count) {}
 
   const HttpRoute* Find(std::string_view path) const {
@@ -34,7 +33,6 @@ struct HttpContext {
     return nullptr;
   }
 
-  const std::shared_ptr<BufferPool> pool;
   const HttpOptions options;
   const std::vector<HttpRoute> routes;
   HttpStats stats;

@@ -7,7 +7,6 @@ void Session::Register() {
   all_.next = list_.first_;
   if (all_.next != nullptr) all_.next->all_.previous = this;
   list_.first_ = this;
-  ++list_.size_;
 }
 
 void Session::Unregister() {
@@ -16,7 +15,6 @@ void Session::Unregister() {
   LeaveIdle();
   if (all_.next != nullptr) all_.next->all_.previous = all_.previous;
   (all_.previous != nullptr ? all_.previous->all_.next : list_.first_) = all_.next;
-  --list_.size_;
   registered_ = false;
 }
 

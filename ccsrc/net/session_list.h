@@ -75,7 +75,6 @@ class alignas(64) SessionList {
   void CloseAll();
   // Closes the one that is idle for longest; its place is free on return. False if none is idle.
   bool EvictIdle();
-  std::size_t size() const { return size_; }
 
   // From any thread; a moment old.
   std::int64_t idle_since() const { return idle_since_.load(std::memory_order_relaxed); }  // kNoneIdle: none
@@ -88,7 +87,6 @@ class alignas(64) SessionList {
   Session* first_ = nullptr;
   Session* longest_idle_ = nullptr;
   Session* shortest_idle_ = nullptr;
-  std::size_t size_ = 0;
   std::atomic<std::int64_t> idle_since_{kNoneIdle};
   std::atomic<std::size_t> idle_count_{0};
 };
