@@ -52,6 +52,9 @@ class Runner:
     seconds: float
     has_atheris: bool
 
+    def is_there(self, target: str) -> bool:
+        return (HERE / f"{target}_fuzz.py").exists() or any(self.programs.rglob(f"{target}_fuzz"))
+
     def command(self, target: str) -> list[str]:
         script = HERE / f"{target}_fuzz.py"
         if script.exists():
@@ -156,6 +159,9 @@ def main() -> int:
         print("skipped: the targets in Python, for the package atheris is not installed")
     share = arguments.seconds * arguments.jobs / len(chosen)
     runner = Runner(arguments.programs.absolute(), python, arguments.artifacts.absolute(), share, atheris)
+    missing = [target for target in chosen if not runner.is_there(target)]
+    if missing:
+        parser.error(f"not built in {arguments.programs}: {', '.join(missing)}; see tests/fuzz/README.md")
     with ThreadPoolExecutor(arguments.jobs) as pool:
         outcomes = [outcome for done in pool.map(runner.run, chosen) for outcome in done]
     if arguments.junit:
