@@ -25,6 +25,10 @@ using asio::ip::tcp;
 using Acceptor = asio::basic_socket_acceptor<tcp, Executor>;
 using Timer = asio::basic_waitable_timer<SteadyClock, asio::wait_traits<SteadyClock>, Executor>;
 
+// Of an answer, what the kernel may hold beyond what is on its way: without a bound it takes 4 MB for each
+// slow reader, and a thousand of them bring its TCP to the limit of its memory, where everybody's packets are
+// lost.
+constexpr int kUnsentBytes = 512 * 1024;
 constexpr int kBacklog = 4096;  // what Linux allows unless it is told otherwise (net.core.somaxconn)
 constexpr std::chrono::milliseconds kSweepPeriod{250};
 // Without descriptors, accepting fails again and again: give the open connections time to end.
@@ -42,6 +46,7 @@ void SetInherited(Acceptor& acceptor, const HttpOptions& options) {
     static_cast<void>(::setsockopt(acceptor.native_handle(), level, name, &value, sizeof value));
   };
   set(IPPROTO_TCP, TCP_NODELAY, 1);
+  set(IPPROTO_TCP, TCP_NOTSENT_LOWAT, kUnsentBytes);
   set(SOL_SOCKET, SO_KEEPALIVE, 1);
   set(IPPROTO_TCP, TCP_KEEPIDLE, kProbeAfterSeconds);
   set(IPPROTO_TCP, TCP_KEEPINTVL, kProbeEverySeconds);
