@@ -25,7 +25,7 @@ using asio::ip::tcp;
 using Acceptor = asio::basic_socket_acceptor<tcp, Executor>;
 using Timer = asio::basic_waitable_timer<SteadyClock, asio::wait_traits<SteadyClock>, Executor>;
 
-// Of an answer, what the kernel may hold beyond what is on its way: without a bound it takes 4 MB for each
+// Of an answer, what the kernel may hold beyond what is on its way: by itself it takes up to 4 MB for each
 // slow reader, and a thousand of them bring its TCP to the limit of its memory, where everybody's packets are
 // lost.
 constexpr int kUnsentBytes = 512 * 1024;

@@ -227,9 +227,11 @@ Result<void> Server::OpenJob(const std::vector<StartFeature>& features, std::uin
 
 Result<void> Server::Listen(std::size_t max_body_bytes) {
   if (options_.limits.body_memory < max_body_bytes) {
+    constexpr std::uint64_t kMiB = 1 << 20;
     return Error{Errc::kInvalidArgument,
-                 "limits.body_memory is " + std::to_string(options_.limits.body_memory) +
-                     " bytes, but one update of this model may have " + std::to_string(max_body_bytes)};
+                 "limits.body_memory is " + std::to_string(options_.limits.body_memory / kMiB) +
+                     " MiB, but one update of this model may have " + std::to_string(max_body_bytes) +
+                     " bytes; allowed is " + std::to_string((max_body_bytes + kMiB - 1) / kMiB) + " or more"};
   }
   const net::HttpOptions http = Limits(options_, max_body_bytes);
   {

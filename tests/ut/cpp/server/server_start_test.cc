@@ -48,6 +48,19 @@ TEST_F(ServerStartTest, WhileItWaitsForTheHeartbeatOfADeadOne) {
   EXPECT_EQ(outcome.error().code, Errc::kStopping) << outcome.error().text;
 }
 
+TEST_F(ServerStartTest, WithoutRoomForOneUpdateIsRefused) {
+  ServerOptions options = Options();
+  options.limits.body_memory = 1 << 20;
+  Server server(
+      options, [](job::IterationEnded) {}, [](const std::string&) {});
+  const Result<void> outcome = Start(server);
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code, Errc::kInvalidArgument);
+  const std::string& text = outcome.error().text;
+  EXPECT_EQ(text.find("limits.body_memory is 1 MiB, but one update of this model may have 10"), 0U) << text;
+  EXPECT_NE(text.find(" bytes; allowed is 2 or more"), std::string::npos) << text;
+}
+
 TEST_F(ServerStartTest, AtAnyMoment) {
   for (int wait_us = 0; wait_us < 30'000; wait_us += 700) {
     Server server(
