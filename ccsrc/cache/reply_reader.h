@@ -21,7 +21,7 @@ struct Reply {
 class ReplyReader {
  public:
   static constexpr std::size_t kMaxReplyBytes = 512U << 20;  // Redis' own limit of a value
-  static constexpr int kMaxElements = 4'000'000;  // of all arrays of a reply
+  static constexpr int kMaxElements = 4'000'000;             // of all arrays of a reply
 
   ReplyReader();
   ~ReplyReader();

@@ -32,7 +32,7 @@ TEST(AddressSharesTest, CountsWhatIsHeld) {
   EXPECT_EQ(shares->addresses(), 2U);
 
   AddressShares::Hold moved = std::move(first);
-    EXPECT_EQ(shares->held(), 3U);
+  EXPECT_EQ(shares->held(), 3U);
   moved = {};
   EXPECT_EQ(shares->held(), 2U);
   EXPECT_TRUE(shares->Take(Key("192.0.2.1")));  // and given back
