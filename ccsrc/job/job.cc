@@ -176,22 +176,26 @@ Task<std::string> Job::Run() {
   co_return fault_;
 }
 
-void Job::NoteFault() {
-  std::string text;
+void Job::NoteFault() noexcept {
   try {
-    throw;
-  } catch (const std::exception& error) {
-    text = error.what();
+    // Before anything that can fail: no device shall be answered as if things went on.
+    RequestStop();
+    std::string text = "unknown exception";
+    try {
+      throw;
+    } catch (const std::exception& error) {
+      text = error.what();
+    } catch (...) {
+    }
+    {
+      const std::lock_guard lock(fault_mutex_);
+      if (fault_.empty()) fault_ = text;
+    }
+    MSFL_LOG(kError, "the job ends: " << text);
   } catch (...) {
-  }
-  if (text.empty()) text = "unknown exception";
-  {
     const std::lock_guard lock(fault_mutex_);
-    if (fault_.empty()) fault_ = text;
+    if (fault_.empty()) fault_ = "no memory";  // so short that it needs none
   }
-  // First of all: no device shall be answered as if things went on.
-  RequestStop();
-  MSFL_LOG(kError, "the job ends: " << text);
 }
 
 Task<> Job::RunPhases() {

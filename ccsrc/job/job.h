@@ -112,7 +112,7 @@ class Job {
 
   Task<> RunPhases();
   // Of the exception that is being handled; the first one counts.
-  void NoteFault();
+  void NoteFault() noexcept;
   Iteration& iteration() { return *iteration_; }
   Standing standing() const;
   Error NotAlone(const std::string& other) const;

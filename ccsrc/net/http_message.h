@@ -53,6 +53,7 @@ using OverloadedHandler = std::function<Task<HttpReply>(const OverloadedRequest&
 struct HttpRoute {
   std::string path;  // full path, exact match
   HttpHandler handler;
+  std::uint64_t max_body_bytes = UINT64_MAX;  // less than the server's own limit, if it needs less
   bool takes_empty_body = false;           // otherwise such a request is refused before the handler sees it
   OverloadedHandler overloaded = nullptr;  // empty: status 503
 };

@@ -11,6 +11,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <thread>
 #include <utility>
 
 #include "base/log.h"
@@ -73,6 +74,12 @@ struct HttpServer::Impl : std::enable_shared_from_this<Impl> {
 
   // `hold` counts them as live from before they start.
   static Task<> Accept(std::shared_ptr<Impl> self, LiveHold hold);
+  struct Accepting {
+    std::size_t loop = 0;  // of the next connection
+    bool evicted = false;  // an idle one for its descriptor
+    SteadyClock::time_point next_complaint = SteadyClock::now();
+  };
+  static Task<> AcceptNext(std::shared_ptr<Impl> self, Accepting& state);
   static Task<> Sweep(std::shared_ptr<Impl> self, std::size_t index, LiveHold hold);
   void Admit(TcpStream socket, std::size_t index, const AddressKey& address, AddressShares::Hold place);
   bool LoopsEnded() { return !loops.running() || loops.loop(0).stopped(); }
@@ -140,51 +147,55 @@ void HttpServer::Impl::Start() {
 }
 
 Task<> HttpServer::Impl::Accept(std::shared_ptr<Impl> self, LiveHold) {
-  std::size_t next = 0;
-  bool evicted = false;
-  SteadyClock::time_point next_complaint = SteadyClock::now();
+  Accepting state;
   while (!self->context->stopping) {
-    const Executor executor = self->loops.loop(next).get_executor();
-    error_code ec;
-    tcp::endpoint peer;
-    TcpStream socket =
-        co_await self->acceptor->async_accept(executor, peer, asio::redirect_error(kAwait, ec));
-    if (!ec) {
-      evicted = false;
-      const AddressKey address(peer.address());
-      try {
-        AddressShares::Hold place = co_await Admission::Admit(self->admission, address);
-        if (place && !self->context->stopping) {
-          self->Admit(std::move(socket), next, address, std::move(place));
-          next = (next + 1) % self->loops.io_count();
-        }
-      } catch (const std::exception& e) {
-        MSFL_LOG(kError, "a connection can't be served: " << e.what());
-      }
-    } else if (ec != asio::error::operation_aborted && ec != asio::error::connection_aborted &&
-               ec != asio::error::bad_descriptor) {
-      const bool out_of_descriptors =
-          ec == asio::error::no_descriptors || ec == boost::system::errc::too_many_files_open_in_system;
-      if (out_of_descriptors) {
-        // The system says so before it looks whether there is anybody to accept.
-        error_code ignored;
-        co_await self->acceptor->async_wait(Acceptor::wait_read, asio::redirect_error(kAwait, ignored));
-        if (self->context->stopping) break;
-      }
-      if (SteadyClock::now() >= next_complaint) {
-        MSFL_LOG(kWarning, "port " << self->port << " can't accept: " << ec.message());
-        next_complaint = SteadyClock::now() + kComplaintInterval;
-      }
-      // One for each that is let in: whoever else takes the descriptors must not cost all of them.
-      if (out_of_descriptors && !evicted) {
-        evicted = co_await Admission::EvictIdle(self->admission);
-        if (evicted) continue;
-      }
-      evicted = false;
-      self->accept_pause->expires_after(kAcceptPause);
-      co_await self->accept_pause->async_wait(asio::redirect_error(kAwait, ec));
+    try {
+      co_await AcceptNext(self, state);
+    } catch (const std::exception& e) {  // no memory for a moment: a server that no longer accepts is lost
+      MSFL_LOG(kError, "a connection can't be served: " << e.what());
     }
   }
+}
+
+Task<> HttpServer::Impl::AcceptNext(std::shared_ptr<Impl> self, Accepting& state) {
+  const Executor executor = self->loops.loop(state.loop).get_executor();
+  error_code ec;
+  tcp::endpoint peer;
+  TcpStream socket = co_await self->acceptor->async_accept(executor, peer, asio::redirect_error(kAwait, ec));
+  if (!ec) {
+    state.evicted = false;
+    const AddressKey address(peer.address());
+    AddressShares::Hold place = co_await Admission::Admit(self->admission, address);
+    if (place && !self->context->stopping) {
+      self->Admit(std::move(socket), state.loop, address, std::move(place));
+      state.loop = (state.loop + 1) % self->loops.io_count();
+    }
+    co_return;
+  }
+  if (ec == asio::error::operation_aborted || ec == asio::error::connection_aborted ||
+      ec == asio::error::bad_descriptor) {
+    co_return;
+  }
+  const bool out_of_descriptors =
+      ec == asio::error::no_descriptors || ec == boost::system::errc::too_many_files_open_in_system;
+  if (out_of_descriptors) {
+    // The system says so before it looks whether there is anybody to accept.
+    error_code ignored;
+    co_await self->acceptor->async_wait(Acceptor::wait_read, asio::redirect_error(kAwait, ignored));
+    if (self->context->stopping) co_return;
+  }
+  if (SteadyClock::now() >= state.next_complaint) {
+    MSFL_LOG(kWarning, "port " << self->port << " can't accept: " << ec.message());
+    state.next_complaint = SteadyClock::now() + kComplaintInterval;
+  }
+  // One for each that is let in: whoever else takes the descriptors must not cost all of them.
+  if (out_of_descriptors && !state.evicted) {
+    state.evicted = co_await Admission::EvictIdle(self->admission);
+    if (state.evicted) co_return;
+  }
+  state.evicted = false;
+  self->accept_pause->expires_after(kAcceptPause);
+  co_await self->accept_pause->async_wait(asio::redirect_error(kAwait, ec));
 }
 
 void HttpServer::Impl::Admit(TcpStream socket, std::size_t index, const AddressKey& address,
@@ -201,8 +212,14 @@ Task<> HttpServer::Impl::Sweep(std::shared_ptr<Impl> self, std::size_t index, Li
   Timer& timer = *self->timers[index];
   error_code ec;
   while (!self->sweeps_end) {
-    timer.expires_after(kSweepPeriod);
-    co_await timer.async_wait(asio::redirect_error(kAwait, ec));
+    try {
+      timer.expires_after(kSweepPeriod);
+      co_await timer.async_wait(asio::redirect_error(kAwait, ec));
+    } catch (const std::exception&
+                 e) {  // no memory for a moment: without deadlines nobody would ever give some back
+      MSFL_LOG(kError, "a loop's timer fails: " << e.what());
+      std::this_thread::sleep_for(kSweepPeriod);
+    }
     self->context->loops[index].sessions.CloseOverdue(SteadyClock::now(), self->context->stats);
   }
 }

@@ -20,6 +20,7 @@
 #include "net/input_buffer.h"
 #include "net/session_list.h"
 #include "net/stream.h"
+#include "net/transfer_clock.h"
 
 namespace msfl::net {
 
@@ -72,6 +73,8 @@ class HttpSession final : public Session {
   // http_session_reply.h
   Task<bool> Send(HttpReply& reply, bool keep_alive);
   Task<bool> Flush(GatherBuffers& pending, std::uint64_t bytes);
+  int Unacknowledged() noexcept;
+  SteadyClock::time_point Reprieve(SteadyClock::time_point now) noexcept override;
 
   Stream stream_;
   const std::shared_ptr<HttpContext> context_;
@@ -85,9 +88,13 @@ class HttpSession final : public Session {
   BodyRoom room_;                            // the others
   std::shared_ptr<Timer> waiting_;           // while it waits for room
   std::unique_ptr<BodySample> sample_;       // of a body that finds none
+  std::uint64_t body_limit_ = 0;             // of the route
   std::uint64_t unread_ = 0;  // of the body, when the connection is to be closed before its end
   bool endless_ = false;      // the same, but how much it is nobody knows
   bool closed_ = false;
+  std::optional<TransferClock> flushing_;  // while an answer waits for its peer
+  std::uint64_t flushing_bytes_ = 0;       // of the answer
+  int unacknowledged_ = 0;                 // at the last look
   std::span<const std::uint8_t> body_;
   NonFiniteMap non_finite_;
 };

@@ -144,7 +144,7 @@ struct HttpSession<Stream>::Chunks {
 
 template <class Stream>
 std::size_t HttpSession<Stream>::TakeChunk(std::string_view piece, Chunks& chunks) {
-  chunks.too_long = piece.size() > context_->options.max_body_bytes - chunks.bytes;
+  chunks.too_long = piece.size() > body_limit_ - chunks.bytes;
   if (chunks.too_long) return 0;
   std::size_t taken = piece.size();
   if (sample_) {
@@ -162,9 +162,8 @@ std::size_t HttpSession<Stream>::TakeChunk(std::string_view piece, Chunks& chunk
 // hands would keep it from those that it waits for.
 template <class Stream>
 auto HttpSession<Stream>::GrowChunks(Chunks& chunks) -> Task<Room> {
-  const std::uint64_t wanted =
-      std::min<std::uint64_t>(std::max(kChunkedInput, chunks.capacity * 2),
-                              std::max<std::uint64_t>(context_->options.max_body_bytes, 1));
+  const std::uint64_t wanted = std::min<std::uint64_t>(std::max(kChunkedInput, chunks.capacity * 2),
+                                                       std::max<std::uint64_t>(body_limit_, 1));
   if (!chunks.has_room) {
     Room room = TakeRoom(wanted) ? Room::kHeld : Room::kNone;
     if (room == Room::kNone) room = co_await AwaitRoom(wanted, 0);

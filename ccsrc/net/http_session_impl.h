@@ -2,6 +2,7 @@
 // includes this and has the template instantiated; for TcpStream that is done in http_session.cc.
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <cstring>
@@ -176,6 +177,8 @@ auto HttpSession<Stream>::Answer() -> Task<After> {
   const HttpRoute* const route = context_->Find(request.path);
   context_->stats.requests.fetch_add(1, std::memory_order_relaxed);
 
+  body_limit_ = std::min(options.max_body_bytes, route == nullptr ? 0 : route->max_body_bytes);
+
   HttpReply reply;
   bool refused = true;
   unread_ = 0;
@@ -184,7 +187,7 @@ auto HttpSession<Stream>::Answer() -> Task<After> {
     reply = PageReply(501);
   } else if (route == nullptr) {
     reply = PageReply(404);
-  } else if ((!has_body && !route->takes_empty_body) || length > options.max_body_bytes) {
+  } else if ((!has_body && !route->takes_empty_body) || length > body_limit_) {
     reply = BadBodyReply();
   } else if (parser_->expect() == HttpRequestParser::Expect::kUnknown) {
     reply = PageReply(417);

@@ -1,6 +1,9 @@
 // HttpSession, the part that sends answers.
 #pragma once
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
 #include <boost/asio/redirect_error.hpp>
 
 #include "net/http_session.h"
@@ -43,15 +46,38 @@ Task<bool> HttpSession<Stream>::Send(HttpReply& reply, bool keep_alive) {
 // `bytes`: the length of the answer that this is the rest of.
 template <class Stream>
 Task<bool> HttpSession<Stream>::Flush(GatherBuffers& pending, std::uint64_t bytes) {
-  const TransferClock clock(context_->options, SteadyClock::now());
+  flushing_.emplace(context_->options, SteadyClock::now());
+  flushing_bytes_ = bytes;
   error_code ec;
-  while (!pending.empty()) {
-    WaitUntil(clock.Next(SteadyClock::now(), bytes), HttpLimit::kReplyTime);
+  while (!ec && !pending.empty()) {
+    unacknowledged_ = Unacknowledged();
+    WaitUntil(flushing_->Next(SteadyClock::now(), bytes), HttpLimit::kReplyTime);
     const std::size_t sent = co_await stream_.async_write_some(pending, asio::redirect_error(kAwait, ec));
-    if (ec) co_return false;
     pending.Consume(sent);
   }
-  co_return true;
+  flushing_.reset();
+  co_return !ec;
+}
+
+// Bytes that the system still holds for the peer.
+template <class Stream>
+int HttpSession<Stream>::Unacknowledged() noexcept {
+  int bytes = 0;
+  if constexpr (requires(Stream& stream) { Socket(stream).native_handle(); }) {  // no stream of a test
+    if (::ioctl(Socket(stream_).native_handle(), SIOCOUTQ, &bytes) != 0) bytes = 0;
+  }
+  return bytes;
+}
+
+// The system lets a session write again only when a good part of what it holds is gone. Until then a peer
+// that reads slowly but steadily looks like one that reads nothing.
+template <class Stream>
+SteadyClock::time_point HttpSession<Stream>::Reprieve(SteadyClock::time_point now) noexcept {
+  if (!flushing_) return now;
+  const int left = Unacknowledged();
+  if (left >= unacknowledged_) return now;
+  unacknowledged_ = left;
+  return flushing_->Next(now, flushing_bytes_);
 }
 
 }  // namespace msfl::net

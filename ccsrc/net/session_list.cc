@@ -54,6 +54,11 @@ void SessionList::CloseOverdue(SteadyClock::time_point now, HttpStats& stats) {
   for (Session* session = first_; session != nullptr; session = session->all_.next) {
     HttpLimit limit;
     if (session->deadline_ < now) {
+      const SteadyClock::time_point later = session->Reprieve(now);
+      if (later > now) {
+        session->deadline_ = later;
+        continue;
+      }
       limit = session->limit_;
     } else if (session->withdrawn_ != nullptr && session->withdrawn_->load(std::memory_order_relaxed)) {
       limit = HttpLimit::kReplyWithdrawn;

@@ -26,6 +26,8 @@ class Session {
   virtual void Close() noexcept = 0;
   // The same, and the peer gets nothing of what the system still has to send.
   virtual void Abort() noexcept { Close(); }
+  // A later deadline, if its peer has moved on in a way that the session was not told of; else `now`.
+  virtual SteadyClock::time_point Reprieve(SteadyClock::time_point now) noexcept { return now; }
 
   // The place it holds until it is closed. Before the session starts.
   void TakePlace(AddressShares::Hold place) { place_ = std::move(place); }

@@ -42,8 +42,9 @@ Task<bool> RoundContext::MayAskAgain(SteadyClock::time_point asked_first,
     co_return true;
   }
   const Executor executor = co_await asio::this_coro::executor;
-  ++withdrawals_;
-  asio::co_spawn(executor, Withdraw(*this, iteration, std::string(fl_id), std::string(nonce)),
+  Withdrawals::Entry entry(withdrawals_, HashDevice(fl_id));
+  asio::co_spawn(executor,
+                 Withdraw(*this, iteration, std::string(fl_id), std::string(nonce), std::move(entry)),
                  asio::detached);
   co_return false;
 }
@@ -51,25 +52,20 @@ Task<bool> RoundContext::MayAskAgain(SteadyClock::time_point asked_first,
 Task<> RoundContext::LetStartAgain(const cache::IterationKey& iteration, std::string_view fl_id) {
   // While the cache is away each request would leave something behind, and anybody can name any device. Who
   // is not let start again waits for the next iteration.
-  if (withdrawals_ >= options.connection_limit) co_return;
+  if (withdrawals_->size() >= options.connection_limit) co_return;
   const std::string nonce = NewNonce();
   if (job.stopping()) {  // the cache is there, but not for long
     co_await store.Withdraw(iteration, std::string(fl_id), nonce);
     co_return;
   }
   const Executor executor = co_await asio::this_coro::executor;
-  ++withdrawals_;
-  asio::co_spawn(executor, Withdraw(*this, iteration, std::string(fl_id), nonce), asio::detached);
+  Withdrawals::Entry entry(withdrawals_, HashDevice(fl_id));
+  asio::co_spawn(executor, Withdraw(*this, iteration, std::string(fl_id), nonce, std::move(entry)),
+                 asio::detached);
 }
 
 Task<> RoundContext::Withdraw(RoundContext& context, cache::IterationKey iteration, std::string fl_id,
-                              std::string nonce) {
-  // Also when it ends by an exception: nobody shall wait for it any more.
-  struct Counted {
-    std::atomic<std::uint64_t>& count;
-    ~Counted() { --count; }
-  };
-  const Counted counted{context.withdrawals_};
+                              std::string nonce, Withdrawals::Entry) {
   while (!context.job.stopping()) {
     const Result<void> done = co_await context.store.Withdraw(iteration, fl_id, nonce);
     if (done) break;
@@ -77,10 +73,11 @@ Task<> RoundContext::Withdraw(RoundContext& context, cache::IterationKey iterati
   }
 }
 
-Task<> RoundContext::AwaitWithdrawals() {
+Task<> RoundContext::AwaitWithdrawals(DeviceHash device) {
   constexpr std::chrono::seconds kPatience(1);
   const SteadyClock::time_point until = SteadyClock::now() + kPatience;
-  while (withdrawing() && SteadyClock::now() < until) co_await Pause(std::chrono::milliseconds(10));
+  while (withdrawals_->Contains(device) && SteadyClock::now() < until)
+    co_await Pause(std::chrono::milliseconds(10));
 }
 
 Task<> Pause(std::chrono::milliseconds time) {

@@ -15,6 +15,7 @@
 #include "options/server_options.h"
 #include "rounds/returning_devices.h"
 #include "rounds/round_statistics.h"
+#include "rounds/withdrawals.h"
 
 namespace msfl::rounds {
 
@@ -62,10 +63,10 @@ struct RoundContext {
   // connections.
   Task<> LetStartAgain(const cache::IterationKey& iteration, std::string_view fl_id);
 
-  // Requests given up that the cache does not know of yet. A device's next request waits for them a while: it
-  // may be refused for its own earlier one.
-  bool withdrawing() const { return withdrawals_ != 0; }
-  Task<> AwaitWithdrawals();
+  // A device's next request waits a while for those of its requests that were given up: it may be refused for
+  // its own earlier one.
+  bool withdrawing() const { return withdrawals_->size() != 0; }
+  Task<> AwaitWithdrawals(DeviceHash device);
 
   // Names one request, so that a script that is sent twice counts once. Unique in the cluster.
   std::string NewNonce();
@@ -73,9 +74,9 @@ struct RoundContext {
  private:
   // Goes on until the cache has answered.
   static Task<> Withdraw(RoundContext& context, cache::IterationKey iteration, std::string fl_id,
-                         std::string nonce);
+                         std::string nonce, Withdrawals::Entry entry);
 
-  std::atomic<std::uint64_t> withdrawals_{0};
+  const std::shared_ptr<Withdrawals> withdrawals_ = std::make_shared<Withdrawals>();
   const std::string nonce_prefix_;
   std::atomic<std::uint64_t> nonce_count_{0};
 };

@@ -24,6 +24,9 @@ constexpr std::chrono::seconds kReturnPatience(75);
 // A device sleeps by its own clock and in whole milliseconds, so it may come back a little early.
 constexpr std::int64_t kEarlyMs = 500;
 
+// A body that waits for a switch, or for its turn, keeps its memory.
+constexpr std::uint64_t kMessageBytes = 1 << 20;
+
 struct Route {
   const char* path;
   RoundName name;
@@ -156,7 +159,9 @@ Task<Outcome> Serve(RoundContext& context, const Route& route, const net::HttpRe
       }
       co_return Outcome(refusal == kDisabledText ? Ending::kDisabled : Ending::kSafemode, PlainText(refusal));
     }
-    if (context.withdrawing() && !route.serves_models_only) co_await context.AwaitWithdrawals();
+    if (context.withdrawing() && !route.serves_models_only) {
+      co_await context.AwaitWithdrawals(HashDevice(SenderOf(route, request).fl_id));
+    }
     Outcome outcome = co_await route.round(context, request, *view.iteration);
     if (!outcome.moved) {
       if (outcome.ending == Ending::kSafemode) {
@@ -227,10 +232,13 @@ std::vector<net::HttpRoute> MakeRoutes(RoundContext& context) {
   std::vector<net::HttpRoute> routes;
   for (const Route& route : kRoutes) routes.push_back({prefix + route.path, Handler(context, route)});
   for (std::size_t i = 0; i < routes.size(); ++i) {
+    // All that is no update has a few fields and certificates.
+    if (kRoutes[i].round != &UpdateModel) routes[i].max_body_bytes = kMessageBytes;
     routes[i].overloaded = MakeOverloadedHandler(context, kRoutes[i].round, kRoutes[i].name);
   }
   net::HttpRoute exported{prefix + "exportModel", ExportHandler(context)};
   exported.takes_empty_body = true;
+  exported.max_body_bytes = kMessageBytes;
   routes.push_back(std::move(exported));
   return routes;
 }

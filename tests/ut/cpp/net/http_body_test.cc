@@ -91,6 +91,20 @@ TEST_F(HttpBody, OverTheLimitIsRefusedAndTheAnswerCanBeReadAfterSendingItAll) {
   }
 }
 
+TEST_F(HttpBody, ARouteMayTakeLessThanTheServer) {
+  options.max_body_bytes = 200'000;
+  small_route = 1000;
+  Listen();
+  auto client = Client();
+  EXPECT_EQ(client.Post("/small", std::string(1000, 'x')).body, "POST /small 1000 aligned");
+  ExpectBadBody(client.Post("/small", std::string(1001, 'x')));
+  EXPECT_EQ(client.Post("/echo", std::string(200'000, 'x')).body.size(), 200'000U);
+  client.Send(ChunkedHeader("/small") + "3e8\r\n" + std::string(1000, 'x') + "\r\n0\r\n\r\n");
+  EXPECT_EQ(client.Receive().body, "POST /small 1000 aligned");
+  client.Send(ChunkedHeader("/small") + "3e9\r\n" + std::string(1001, 'x') + "\r\n0\r\n\r\n");
+  ExpectBadBody(client.Receive());
+}
+
 TEST_F(HttpBody, LengthThatNobodyCanHaveIsRefusedWithoutReadingIt) {
   Listen();
   auto client = Client();

@@ -52,7 +52,10 @@ class HttpServerTest : public testing::Test {
   HttpClient Client() { return HttpClient(server->port()); }
 
   virtual std::vector<HttpRoute> Routes() {
+    HttpRoute small{"/small", [](const HttpRequest& request) { return Describe(request); }};
+    small.max_body_bytes = small_route;
     return {
+        std::move(small),
         {"/echo", [](const HttpRequest& request) { return Echo(request); }},
         {"/fl/describe", [](const HttpRequest& request) { return Describe(request); }},
         {"/blocks", [](const HttpRequest& request) { return Blocks(request); }},
@@ -139,6 +142,7 @@ class HttpServerTest : public testing::Test {
   std::atomic<int> held{0};
   std::atomic<bool> released{false}, withdrawn{false};
   std::shared_ptr<std::vector<std::uint8_t>> tail = std::make_shared<std::vector<std::uint8_t>>();
+  std::uint64_t small_route = UINT64_MAX;  // what /small takes
   HttpOptions options;
   std::shared_ptr<BufferPool> pool = BufferPool::Create(64 << 20);
   EventLoops loops{2};

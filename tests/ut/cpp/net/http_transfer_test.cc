@@ -113,6 +113,36 @@ TEST_F(HttpTransfer, AnAnswerReadTooSlowlyIsCutOff) {
   EXPECT_EQ(tail.use_count(), 1);
 }
 
+// The system tells the server nothing of bytes taken until it holds many fewer.
+TEST_F(HttpTransfer, AnAnswerReadSlowlyButSteadilyIsSentToItsEnd) {
+  options.body_stall_timeout = milliseconds(500);
+  tail->resize(8'000'000);
+  Listen();
+  HttpClient client(server->port(), 16'384);
+  client.Send(HttpClient::Format("POST", "/tail", "x"));
+  std::size_t got = 0;
+  for (int i = 0; i < 60; ++i) {  // 3 s, that is 6 times the patience
+    got += client.ReceiveSome(8192).size();
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+  while (got < 8'000'000) {
+    const std::size_t piece = client.ReceiveSome(1 << 20).size();
+    ASSERT_GT(piece, 0U);
+    got += piece;
+  }
+  EXPECT_EQ(Struck(HttpLimit::kReplyTime), 0U);
+}
+
+TEST_F(HttpTransfer, AnAnswerThatNobodyReadsIsCutOff) {
+  options.body_stall_timeout = milliseconds(300);
+  tail->resize(20'000'000);
+  Listen();
+  HttpClient client(server->port(), 4096);
+  client.Send(HttpClient::Format("POST", "/tail", "x"));
+  AwaitLimit(HttpLimit::kReplyTime, 1);
+  AwaitConnections(0);
+}
+
 TEST_F(HttpTransfer, AnAnswerMayTakeNoLongerThanATransfer) {
   options.transfer_timeout = milliseconds(300);
   tail->resize(20'000'000);
