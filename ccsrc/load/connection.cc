@@ -67,7 +67,7 @@ Connection::Progress Connection::Open(const SocketAddress& address, std::uint8_t
   if (socket_ < 0) return broken("socket: ");
   const int on = 1;
   setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  setsockopt(socket_, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer);
+  if (send_buffer > 0) setsockopt(socket_, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer);
   if (source != 0) {
     sockaddr_in from{};
     from.sin_family = AF_INET;

@@ -32,7 +32,8 @@ class Connection {
   enum class Progress : std::uint8_t { kPending, kConnected, kAnswered, kBroken };
 
   // Registers itself, edge-triggered, with `epoll` under `tag`. `source`: last number of the address
-  // 127.0.0.x that it comes from; 0: the system chooses. `send_buffer`: bytes that the system may hold.
+  // 127.0.0.x that it comes from; 0: the system chooses. `send_buffer`: bytes that the system may hold; 0: as
+  // many as it likes.
   Progress Open(const SocketAddress& address, std::uint8_t source, int send_buffer, int epoll,
                 std::uint32_t tag);
   // Precondition: is_free(). With `whole` the body is kept and not only its start.

@@ -21,8 +21,9 @@ constexpr std::size_t kConnectionsPerSource = 20'000;
 constexpr std::chrono::milliseconds kFirstPause{100};
 // Of all connections. Left alone the system takes up to 4 MB for each; thousands of them bring its TCP to the
 // limit of its memory, and then everybody's packets are lost, those of a Server on the same machine as well.
-constexpr std::uint64_t kSendBuffers = std::uint64_t{128} << 20, kLeastSendBuffer = 64 << 10,
-                        kMostSendBuffer = 4 << 20;
+constexpr std::uint64_t kSendBuffers = std::uint64_t{128} << 20, kLeastSendBuffer = 64 << 10;
+// A few connections are left alone: what may be asked for is less than what the system takes by itself.
+constexpr std::uint64_t kMostSendBuffer = 1 << 20;
 
 Result<void> AllowDescriptors(std::size_t count) {
   rlimit limit{};
@@ -38,13 +39,17 @@ Result<void> AllowDescriptors(std::size_t count) {
   return {};
 }
 
+int SendBuffer(std::uint64_t connections) {
+  const std::uint64_t each = kSendBuffers / std::max<std::uint64_t>(1, connections);
+  return each > kMostSendBuffer ? 0 : static_cast<int>(std::max(each, kLeastSendBuffer));
+}
+
 }  // namespace
 
 ConnectionPool::ConnectionPool(const LoadOptions& options)
     : options_(options),
       size_(options.connections + options.idle_connections),
-      send_buffer_(static_cast<int>(std::clamp(kSendBuffers / std::max<std::uint64_t>(1, options.connections),
-                                               kLeastSendBuffer, kMostSendBuffer))) {}
+      send_buffer_(SendBuffer(options.connections)) {}
 
 ConnectionPool::~ConnectionPool() {
   if (epoll_ >= 0) close(epoll_);
