@@ -21,7 +21,6 @@ from typing import Any, Callable, Union
 import numpy as np
 import pytest
 import yaml
-from numpy.typing import NDArray
 
 from mindspore_federated.client import HttpTransport, TransportError
 from mindspore_federated.client.messages import (
@@ -38,14 +37,10 @@ from mindspore_federated.client.round_calls import plain_text
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # the other modules of this folder
-LIMIT = 1 << 20
-MODEL: dict[str, NDArray[np.float32]] = {
-    "bias": np.array(0.5, np.float32),
-    "frozen": np.array([7, 8], np.float32),
-    "weight": np.arange(6, dtype=np.float32).reshape(2, 3),
-}
-FROZEN = ("frozen",)
+from small_model import FROZEN, MODEL  # noqa: E402
+from waiting import eventually  # noqa: E402
 
+LIMIT = 1 << 20
 _DECODERS: dict[str, Callable[[Any], Any]] = {
     "startFLJob": StartFLJobAnswer.decode,
     "updateModel": UpdateModelAnswer.decode,
@@ -58,15 +53,6 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-def eventually(holds: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
-    """Waits until `holds()` is true and returns its value; fails the test after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (value := holds()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.02)
-    return value
 
 
 class Process:

@@ -15,7 +15,8 @@ from typing import Any
 import flatbuffers
 import numpy as np
 import pytest
-from conftest import MODEL, eventually
+from small_model import MODEL
+from waiting import eventually
 
 from mindspore_federated.schema import (
     FeatureMap,

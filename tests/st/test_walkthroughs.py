@@ -14,15 +14,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from waiting import eventually
 
 from mindspore_federated.checkpoint import read_checkpoint, write_checkpoint
 
@@ -33,15 +33,6 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-def eventually(holds: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
-    """Waits until `holds()` is true and returns its value; fails the test after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (value := holds()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.05)
-    return value
 
 
 class Shell:
