@@ -128,6 +128,7 @@ Clock::duration ClosedLoop::SwitchPoll(TimePoint now) const {
 void ClosedLoop::Answered(const Exchange& exchange, const Answer& answer, TimePoint now) {
   --under_way_;
   last_answer_ = now;
+  broken_ = false;
   ++pass_answers_;
   // Refusals alone are no progress where updates are wanted.
   if (answer.verdict == Verdict::kAccepted ||
@@ -173,6 +174,7 @@ void ClosedLoop::EndSwitch(const Exchange& exchange, TimePoint now) {
 
 void ClosedLoop::Broken(const Exchange& exchange, TimePoint now) {
   --under_way_;
+  broken_ = true;
   if (exchange.attempt + 1 < kAttempts || phase_ == Phase::kSwitch) {
     Exchange again = exchange;
     again.attempt = static_cast<std::uint8_t>(std::min(again.attempt + 1, kAttempts - 1));
@@ -216,7 +218,8 @@ std::optional<Ending> ClosedLoop::ended(TimePoint now) const {
   if (ending_) return ending_;
   if (stopped_ && under_way_ == 0) return Ending::kDone;
   if (now - last_progress_ <= Seconds(options_.patience)) return std::nullopt;
-  if (now - last_answer_ > Seconds(options_.patience)) return Ending::kSilent;
+  // What was said before connections broke is not the last word.
+  if (broken_ || now - last_answer_ > Seconds(options_.patience)) return Ending::kSilent;
   return phase_ == Phase::kStart || phase_ == Phase::kUpdate ? Ending::kFull : Ending::kNotReady;
 }
 

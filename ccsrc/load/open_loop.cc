@@ -140,6 +140,8 @@ std::optional<Ending> OpenLoop::ended(TimePoint now) const {
   const auto patience = Seconds(options_.patience);
   if (now - std::max(last_answer_, due_since_) > patience) return Ending::kSilent;
   if (now - std::max(last_progress_, due_since_) <= patience) return std::nullopt;
+  // That it was not ready, or full, was said before connections broke.
+  if (broken_) return Ending::kSilent;
   return began_ ? Ending::kNotReady : Ending::kFull;
 }
 
