@@ -215,6 +215,11 @@ auto HttpSession<Stream>::ReadChunkedBody() -> Task<Body> {
       in_.Commit(received);
       arrived += received;
     }
+    // Beast takes for granted that what follows this comes in one piece.
+    if (std::string_view(in_.data(), in_.size()) == "0\r\n") {
+      ec = boost::beast::http::error::need_more;
+      continue;
+    }
     in_.Consume(parser_->put(asio::const_buffer(in_.data(), in_.size()), ec));
     if (ec == boost::beast::http::error::need_buffer) {
       if (chunks.too_long) co_return Body::kTooLong;
