@@ -21,11 +21,7 @@ constexpr std::uint64_t kHopeless = 1000;
 }  // namespace
 
 ClosedLoop::ClosedLoop(const LoadOptions& options, TimePoint now)
-    : options_(options),
-      iteration_of_(options.devices),
-      resume_at_(now),
-      last_progress_(now),
-      last_answer_(now) {
+    : options_(options), iteration_of_(options.devices), resume_at_(now), patience_(options, now) {
   Phase first = Phase::kStart;
   while (!HasPhase(first)) first = static_cast<Phase>(static_cast<int>(first) + 1);
   Enter(first, now);
@@ -127,14 +123,11 @@ Clock::duration ClosedLoop::SwitchPoll(TimePoint now) const {
 
 void ClosedLoop::Answered(const Exchange& exchange, const Answer& answer, TimePoint now) {
   --under_way_;
-  last_answer_ = now;
-  broken_ = false;
   ++pass_answers_;
   // Refusals alone are no progress where updates are wanted.
-  if (answer.verdict == Verdict::kAccepted ||
-      (answer.verdict == Verdict::kRefused && !Wants(Round::kUpdateModel))) {
-    last_progress_ = now;
-  }
+  patience_.NoteAnswer(answer.verdict == Verdict::kAccepted ||
+                           (answer.verdict == Verdict::kRefused && !Wants(Round::kUpdateModel)),
+                       now);
   switch (answer.verdict) {
     case Verdict::kAccepted:
       ++pass_accepted_;
@@ -174,7 +167,7 @@ void ClosedLoop::EndSwitch(const Exchange& exchange, TimePoint now) {
 
 void ClosedLoop::Broken(const Exchange& exchange, TimePoint now) {
   --under_way_;
-  broken_ = true;
+  patience_.NoteBroken();
   if (exchange.attempt + 1 < kAttempts || phase_ == Phase::kSwitch) {
     Exchange again = exchange;
     again.attempt = static_cast<std::uint8_t>(std::min(again.attempt + 1, kAttempts - 1));
@@ -217,9 +210,9 @@ void ClosedLoop::StopArrivals(TimePoint) { stopped_ = true; }
 std::optional<Ending> ClosedLoop::ended(TimePoint now) const {
   if (ending_) return ending_;
   if (stopped_ && under_way_ == 0) return Ending::kDone;
-  if (now - last_progress_ <= Seconds(options_.patience)) return std::nullopt;
-  // What was said before connections broke is not the last word.
-  if (broken_ || now - last_answer_ > Seconds(options_.patience)) return Ending::kSilent;
+  const Patience::State state = patience_.At(now);
+  if (state == Patience::State::kLasts) return std::nullopt;
+  if (state == Patience::State::kSilent) return Ending::kSilent;
   return phase_ == Phase::kStart || phase_ == Phase::kUpdate ? Ending::kFull : Ending::kNotReady;
 }
 

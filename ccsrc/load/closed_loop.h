@@ -10,6 +10,7 @@
 
 #include <vector>
 
+#include "load/patience.h"
 #include "load/schedule.h"
 
 namespace msfl::load {
@@ -47,8 +48,8 @@ class ClosedLoop : public Schedule {
   std::vector<std::int32_t> iteration_of_;  // that a device takes part in; 0: in none
   std::uint64_t next_ = 0, under_way_ = 0;
   LaterExchanges later_;
-  TimePoint resume_at_, phase_began_, last_update_, last_progress_, last_answer_;
-  bool broken_ = false;             // the last outcome was a broken connection
+  TimePoint resume_at_, phase_began_, last_update_;
+  Patience patience_;
   std::int64_t next_req_time_ = 0;  // Unix ms, as the last refusal said
   std::uint64_t pass_accepted_ = 0, pass_refused_ = 0, pass_answers_ = 0;
   bool probing_ = false;  // a switch's one question is made

@@ -14,10 +14,7 @@ constexpr std::uint64_t kHopelessLearners = 10;
 }  // namespace
 
 OpenLoop::OpenLoop(const LoadOptions& options, TimePoint now)
-    : options_(options),
-      total_(options.devices * options.iterations),
-      last_answer_(now),
-      last_progress_(now) {
+    : options_(options), total_(options.devices * options.iterations), patience_(options, now) {
   while (!Wants(first_)) first_ = static_cast<Round>(Index(first_) + 1);
 }
 
@@ -43,7 +40,7 @@ std::optional<Exchange> OpenLoop::Next(TimePoint now, bool learnt) {
     exchange.due = now;
     ++learners_;
   } else if (!AllArrived() && Arrival(arrived_ - learners_) <= now) {
-    if (under_way_ == 0 && later_.empty() && !broken_) due_since_ = now;
+    if (under_way_ == 0 && later_.empty() && !patience_.broken()) patience_.Restart(now);
     exchange.round = first_;
     exchange.due = Arrival(arrived_ - learners_);
     exchange.device = arrived_++;
@@ -79,12 +76,10 @@ void OpenLoop::Continue(const Exchange& exchange, std::int32_t iteration, TimePo
 
 void OpenLoop::Answered(const Exchange& exchange, const Answer& answer, TimePoint now) {
   --under_way_;
-  last_answer_ = now;
-  broken_ = false;
   if (answer.verdict != Verdict::kError) ++good_answers_;
   // Before the model is learnt only that is progress; afterwards whatever ends a device's waiting.
   const bool waits = answer.verdict == Verdict::kNotReady || answer.verdict == Verdict::kSafemode;
-  if (answer.verdict == Verdict::kAccepted || (began_ && !waits)) last_progress_ = now;
+  patience_.NoteAnswer(answer.verdict == Verdict::kAccepted || (began_ && !waits), now);
   switch (answer.verdict) {
     case Verdict::kAccepted:
       Continue(exchange, answer.iteration, now);
@@ -114,7 +109,7 @@ void OpenLoop::Answered(const Exchange& exchange, const Answer& answer, TimePoin
 
 void OpenLoop::Broken(const Exchange& exchange, TimePoint now) {
   --under_way_;
-  broken_ = true;
+  patience_.NoteBroken();
   learn_at_ = now + kRetryPause;
   if (exchange.attempt + 1 >= kAttempts) return;
   Exchange again = exchange;
@@ -133,15 +128,13 @@ std::optional<Ending> OpenLoop::ended(TimePoint now) const {
   if (ending_) return ending_;
   if (AllArrived() && under_way_ == 0 && later_.empty()) {
     if (good_answers_ > 0) return Ending::kDone;
-    return errors_ > 0 ? Ending::kErrors : broken_ ? Ending::kSilent : Ending::kDone;
+    return errors_ > 0 ? Ending::kErrors : patience_.broken() ? Ending::kSilent : Ending::kDone;
   }
   // Between arrivals nothing has to happen.
   if (under_way_ == 0 && later_.empty() && began_) return std::nullopt;
-  const auto patience = Seconds(options_.patience);
-  if (now - std::max(last_answer_, due_since_) > patience) return Ending::kSilent;
-  if (now - std::max(last_progress_, due_since_) <= patience) return std::nullopt;
-  // That it was not ready, or full, was said before connections broke.
-  if (broken_) return Ending::kSilent;
+  const Patience::State state = patience_.At(now);
+  if (state == Patience::State::kLasts) return std::nullopt;
+  if (state == Patience::State::kSilent) return Ending::kSilent;
   return began_ ? Ending::kNotReady : Ending::kFull;
 }
 

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "load/patience.h"
 #include "load/schedule.h"
 
 namespace msfl::load {
@@ -39,9 +40,7 @@ class OpenLoop : public Schedule {
   bool stopped_ = false;
   TimePoint stopped_at_ = TimePoint::max();
   LaterExchanges later_;
-  TimePoint last_answer_, last_progress_;
-  TimePoint due_since_;  // when a device arrived after a time in which nothing was waited for
-  bool broken_ = false;  // the last outcome was a broken connection
+  Patience patience_;
   std::uint64_t good_answers_ = 0, errors_ = 0;
   std::optional<Ending> ending_;
 };
