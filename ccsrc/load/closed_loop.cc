@@ -76,7 +76,7 @@ Exchange ClosedLoop::Make(std::uint64_t device, TimePoint now) const {
 }
 
 std::optional<Exchange> ClosedLoop::Next(TimePoint now, bool learnt) {
-  if (ending_ || stopped_ || now < resume_at_) return std::nullopt;
+  if (ending_ || stopped_at_ || now < resume_at_) return std::nullopt;
   if (!later_.empty() && later_.top().not_before <= now) {
     Exchange exchange = later_.top();
     later_.pop();
@@ -125,7 +125,8 @@ void ClosedLoop::Answered(const Exchange& exchange, const Answer& answer, TimePo
   --under_way_;
   ++pass_answers_;
   // Refusals alone are no progress where updates are wanted.
-  patience_.NoteAnswer(answer.verdict == Verdict::kAccepted ||
+  patience_.NoteAnswer(answer,
+                       answer.verdict == Verdict::kAccepted ||
                            (answer.verdict == Verdict::kRefused && !Wants(Round::kUpdateModel)),
                        now);
   switch (answer.verdict) {
@@ -205,15 +206,22 @@ void ClosedLoop::EndPass(TimePoint now) {
   Enter(first, now);
 }
 
-void ClosedLoop::StopArrivals(TimePoint) { stopped_ = true; }
+void ClosedLoop::StopArrivals(TimePoint now) { stopped_at_ = now; }
+
+Ending ClosedLoop::EndingOf(Patience::State state) const {
+  if (state == Patience::State::kLasts) return Ending::kDone;
+  if (state == Patience::State::kSilent) return Ending::kSilent;
+  if (state == Patience::State::kErrors) return Ending::kErrors;
+  return phase_ == Phase::kStart || phase_ == Phase::kUpdate ? Ending::kFull : Ending::kNotReady;
+}
 
 std::optional<Ending> ClosedLoop::ended(TimePoint now) const {
   if (ending_) return ending_;
-  if (stopped_ && under_way_ == 0) return Ending::kDone;
+  if (stopped_at_ && (under_way_ == 0 || now >= *stopped_at_ + kAfterwards)) {
+    return EndingOf(patience_.AtTheEnd());
+  }
   const Patience::State state = patience_.At(now);
-  if (state == Patience::State::kLasts) return std::nullopt;
-  if (state == Patience::State::kSilent) return Ending::kSilent;
-  return phase_ == Phase::kStart || phase_ == Phase::kUpdate ? Ending::kFull : Ending::kNotReady;
+  return state == Patience::State::kLasts ? std::nullopt : std::optional(EndingOf(state));
 }
 
 std::uint64_t ClosedLoop::Overdue(TimePoint) const { return 0; }

@@ -41,6 +41,7 @@ class ClosedLoop : public Schedule {
   void EndPass(TimePoint now);
   void EndSwitch(const Exchange& exchange, TimePoint now);
   void Enter(Phase phase, TimePoint now);
+  Ending EndingOf(Patience::State state) const;
   Clock::duration SwitchPoll(TimePoint now) const;
 
   const LoadOptions& options_;
@@ -53,7 +54,7 @@ class ClosedLoop : public Schedule {
   std::int64_t next_req_time_ = 0;  // Unix ms, as the last refusal said
   std::uint64_t pass_accepted_ = 0, pass_refused_ = 0, pass_answers_ = 0;
   bool probing_ = false;  // a switch's one question is made
-  bool stopped_ = false;
+  std::optional<TimePoint> stopped_at_;
   std::uint64_t passes_ = 0, begun_ = 0;
   std::vector<double> switch_ms_;
   std::optional<Ending> ending_;

@@ -14,8 +14,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kTick{100};
 constexpr std::chrono::milliseconds kProgress{250};
-// What is under way when the time is over may still be answered.
-constexpr std::chrono::seconds kAfterwards{10};
 
 }  // namespace
 
@@ -128,7 +126,6 @@ void LoadRun::Loop() {
       schedule_->StopArrivals(now);
     }
     if (!ending_) ending_ = schedule_->ended(now);
-    if (!ending_ && stopping && now >= stop_at + kAfterwards) ending_ = Ending::kDone;
     if (ending_) break;
     Dispatch();
     TimePoint until = std::min(schedule_->NextDue(now), next_tick_);

@@ -28,7 +28,7 @@ std::optional<Exchange> OpenLoop::Next(TimePoint now, bool learnt) {
   Exchange exchange;
   const bool must_learn = Wants(Round::kUpdateModel) && !learnt;
   // The device that learns the model arrives before time begins, or again if it was refused.
-  if (must_learn && (under_way_ > 0 || stopped_)) return std::nullopt;
+  if (must_learn && (under_way_ > 0 || stopped_at_)) return std::nullopt;
   if (!must_learn && !began_) began_ = now;
   if (!later_.empty() && later_.top().not_before <= now) {
     exchange = later_.top();
@@ -76,17 +76,16 @@ void OpenLoop::Continue(const Exchange& exchange, std::int32_t iteration, TimePo
 
 void OpenLoop::Answered(const Exchange& exchange, const Answer& answer, TimePoint now) {
   --under_way_;
-  if (answer.verdict != Verdict::kError) ++good_answers_;
   // Before the model is learnt only that is progress; afterwards whatever ends a device's waiting.
   const bool waits = answer.verdict == Verdict::kNotReady || answer.verdict == Verdict::kSafemode;
-  patience_.NoteAnswer(answer.verdict == Verdict::kAccepted || (began_ && !waits), now);
+  patience_.NoteAnswer(answer, answer.verdict == Verdict::kAccepted || (began_ && !waits), now);
   switch (answer.verdict) {
     case Verdict::kAccepted:
       Continue(exchange, answer.iteration, now);
       break;
     case Verdict::kNotReady:
     case Verdict::kSafemode: {
-      if (stopped_) break;
+      if (stopped_at_) break;
       // A question of its own: that the model takes its time is not the Server's latency.
       Exchange again = exchange;
       again.due = again.not_before = now + Seconds(options_.poll);
@@ -101,8 +100,9 @@ void OpenLoop::Answered(const Exchange& exchange, const Answer& answer, TimePoin
       break;
     case Verdict::kError:
       learn_at_ = now + kRetryPause;
-      if (++errors_ >= (began_ ? kHopeless : kHopelessLearners) && good_answers_ == 0)
+      if (patience_.only_errors() && patience_.errors() >= (began_ ? kHopeless : kHopelessLearners)) {
         ending_ = Ending::kErrors;
+      }
       break;
   }
 }
@@ -119,23 +119,25 @@ void OpenLoop::Broken(const Exchange& exchange, TimePoint now) {
   later_.push(again);
 }
 
-void OpenLoop::StopArrivals(TimePoint now) {
-  stopped_ = true;
-  stopped_at_ = now;
+void OpenLoop::StopArrivals(TimePoint now) { stopped_at_ = now; }
+
+Ending OpenLoop::EndingOf(Patience::State state) const {
+  if (state == Patience::State::kLasts) return Ending::kDone;
+  if (state == Patience::State::kSilent) return Ending::kSilent;
+  if (state == Patience::State::kErrors) return Ending::kErrors;
+  return began_ ? Ending::kNotReady : Ending::kFull;
 }
 
 std::optional<Ending> OpenLoop::ended(TimePoint now) const {
   if (ending_) return ending_;
-  if (AllArrived() && under_way_ == 0 && later_.empty()) {
-    if (good_answers_ > 0) return Ending::kDone;
-    return errors_ > 0 ? Ending::kErrors : patience_.broken() ? Ending::kSilent : Ending::kDone;
+  const bool nothing_left = under_way_ == 0 && later_.empty();
+  if ((AllArrived() && nothing_left) || (stopped_at_ && now >= *stopped_at_ + kAfterwards)) {
+    return EndingOf(patience_.AtTheEnd());
   }
   // Between arrivals nothing has to happen.
-  if (under_way_ == 0 && later_.empty() && began_) return std::nullopt;
+  if (nothing_left && began_) return std::nullopt;
   const Patience::State state = patience_.At(now);
-  if (state == Patience::State::kLasts) return std::nullopt;
-  if (state == Patience::State::kSilent) return Ending::kSilent;
-  return began_ ? Ending::kNotReady : Ending::kFull;
+  return state == Patience::State::kLasts ? std::nullopt : std::optional(EndingOf(state));
 }
 
 std::uint64_t OpenLoop::Overdue(TimePoint now) const {
@@ -143,7 +145,7 @@ std::uint64_t OpenLoop::Overdue(TimePoint now) const {
   auto waiting = later_;
   for (; !waiting.empty() && waiting.top().not_before <= now; waiting.pop()) ++overdue;
   if (!began_) return overdue;
-  const double due = ToSeconds(std::min(now, stopped_at_) - *began_) * options_.rate;
+  const double due = ToSeconds(std::min(now, stopped_at_.value_or(now)) - *began_) * options_.rate;
   std::uint64_t arrivals = due <= 0 ? 0 : static_cast<std::uint64_t>(due) + 1;
   if (total_ != 0) arrivals = std::min(arrivals, total_);
   const std::uint64_t sent = arrived_ - learners_;

@@ -25,10 +25,12 @@ class OpenLoop : public Schedule {
 
  private:
   bool Wants(Round round) const { return options_.rounds[Index(round)]; }
-  bool AllArrived() const { return stopped_ || (total_ != 0 && arrived_ - learners_ == total_); }
+  bool AllArrived() const { return stopped_at_ || (total_ != 0 && arrived_ - learners_ == total_); }
   TimePoint Arrival(std::uint64_t device) const;
   // The exchange after one that was accepted, due now.
   void Continue(const Exchange& exchange, std::int32_t iteration, TimePoint now);
+
+  Ending EndingOf(Patience::State state) const;
 
   const LoadOptions& options_;
   Round first_ = Round::kStartFlJob;
@@ -37,11 +39,9 @@ class OpenLoop : public Schedule {
   std::uint64_t arrived_ = 0, under_way_ = 0;
   std::uint64_t learners_ = 0;  // devices that began before time did, until one had learnt the model
   TimePoint learn_at_;          // when the next of them may begin
-  bool stopped_ = false;
-  TimePoint stopped_at_ = TimePoint::max();
+  std::optional<TimePoint> stopped_at_;
   LaterExchanges later_;
   Patience patience_;
-  std::uint64_t good_answers_ = 0, errors_ = 0;
   std::optional<Ending> ending_;
 };
 

@@ -30,6 +30,8 @@ using LaterExchanges = std::priority_queue<Exchange, std::vector<Exchange>, IsLa
 // A request whose connection broke is sent again, that often altogether.
 inline constexpr std::uint8_t kAttempts = 3;
 inline constexpr auto kRetryPause = std::chrono::milliseconds(100);
+// What is under way when the time is over may still be answered.
+inline constexpr auto kAfterwards = std::chrono::seconds(10);
 
 class Schedule {
  public:
@@ -41,7 +43,7 @@ class Schedule {
   virtual TimePoint NextDue(TimePoint now) const = 0;
   virtual void Answered(const Exchange& exchange, const Answer& answer, TimePoint now) = 0;
   virtual void Broken(const Exchange& exchange, TimePoint now) = 0;
-  // No more new devices; what is under way is still told.
+  // No more new devices; what is under way is still told, and waited for up to kAfterwards.
   virtual void StopArrivals(TimePoint now) = 0;
   // Set when nothing is left to do, or nothing can be done any more.
   virtual std::optional<Ending> ended(TimePoint now) const = 0;

@@ -1,67 +1,13 @@
 #include <gtest/gtest.h>
 
-#include <deque>
-#include <functional>
 #include <map>
 
 #include "load/closed_loop.h"
 #include "load/open_loop.h"
+#include "schedule_player.h"
 
 namespace msfl::load {
 namespace {
-
-using std::chrono::milliseconds;
-
-Answer Make(Verdict verdict, std::int32_t iteration = 1) {
-  Answer answer;
-  answer.verdict = verdict;
-  answer.iteration = iteration;
-  return answer;
-}
-
-// Plays a Server that answers each exchange at once, or breaks the connection.
-class Player {
- public:
-  using Server = std::function<std::optional<Answer>(const Exchange&)>;
-  TimePoint now{std::chrono::hours(1)};
-  std::vector<Exchange> sent;
-
-  std::vector<std::string> Rounds() const {
-    std::vector<std::string> names;
-    for (const Exchange& exchange : sent) names.emplace_back(kRoundNames[Index(exchange.round)]);
-    return names;
-  }
-
-  Ending Play(Schedule& schedule, const Server& server) {
-    bool learnt = false;
-    for (int steps = 0; steps < 100'000; ++steps) {
-      if (const auto ending = schedule.ended(now)) return *ending;
-      const auto exchange = schedule.Next(now, learnt);
-      if (!exchange) {
-        now = std::max(now + milliseconds(1), std::min(schedule.NextDue(now), now + milliseconds(100)));
-        continue;
-      }
-      sent.push_back(*exchange);
-      const auto answer = server(*exchange);
-      if (answer) {
-        learnt = learnt || answer->verdict == Verdict::kAccepted;
-        schedule.Answered(*exchange, *answer, now);
-      } else {
-        schedule.Broken(*exchange, now);
-      }
-    }
-    ADD_FAILURE() << "no end";
-    return Ending::kSilent;
-  }
-};
-
-LoadOptions Options(std::uint64_t devices, std::uint64_t iterations) {
-  LoadOptions options;
-  options.devices = devices;
-  options.iterations = iterations;
-  options.patience = 5;
-  return options;
-}
 
 TEST(ClosedLoop, AllDevicesGoThroughEachRoundTogether) {
   const LoadOptions options = Options(2, 2);
