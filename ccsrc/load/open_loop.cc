@@ -28,7 +28,11 @@ std::optional<Exchange> OpenLoop::Next(TimePoint now, bool learnt) {
   Exchange exchange;
   const bool must_learn = Wants(Round::kUpdateModel) && !learnt;
   // The device that learns the model arrives before time begins, or again if it was refused.
-  if (must_learn && (under_way_ > 0 || stopped_at_)) return std::nullopt;
+  if (must_learn && under_way_ > 0) return std::nullopt;
+  if (must_learn && stopped_at_) {
+    given_up_ = true;
+    return std::nullopt;
+  }
   if (!must_learn && !began_) began_ = now;
   if (!later_.empty() && later_.top().not_before <= now) {
     exchange = later_.top();
@@ -130,7 +134,7 @@ Ending OpenLoop::EndingOf(Patience::State state) const {
 
 std::optional<Ending> OpenLoop::ended(TimePoint now) const {
   if (ending_) return ending_;
-  const bool nothing_left = under_way_ == 0 && later_.empty();
+  const bool nothing_left = under_way_ == 0 && (later_.empty() || given_up_);
   if ((AllArrived() && nothing_left) || (stopped_at_ && now >= *stopped_at_ + kAfterwards)) {
     return EndingOf(patience_.AtTheEnd());
   }

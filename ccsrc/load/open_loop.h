@@ -40,6 +40,7 @@ class OpenLoop : public Schedule {
   std::uint64_t learners_ = 0;  // devices that began before time did, until one had learnt the model
   TimePoint learn_at_;          // when the next of them may begin
   std::optional<TimePoint> stopped_at_;
+  bool given_up_ = false;  // stopped before the model was learnt; what is in later_ won't be sent
   LaterExchanges later_;
   Patience patience_;
   std::optional<Ending> ending_;

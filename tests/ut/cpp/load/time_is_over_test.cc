@@ -23,10 +23,13 @@ class TimeIsOver : public testing::Test {
     Player player;
     player.stop_at = player.now + milliseconds(500);
     Loop schedule(options, player.now);
-    return player.Play(schedule, [&](const Exchange& exchange) {
+    const TimePoint stop_at = player.stop_at;
+    const Ending ending = player.Play(schedule, [&](const Exchange& exchange) {
       player.now += milliseconds(10);
       return server(exchange);
     });
+    EXPECT_LT(player.now, stop_at + std::chrono::seconds(2)) << "nothing was under way any more";
+    return ending;
   }
 };
 using Loops = testing::Types<ClosedLoop, OpenLoop>;
