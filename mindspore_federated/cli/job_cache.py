@@ -48,6 +48,21 @@ class Status(NamedTuple):
     counted: int  # updates of this iteration
 
 
+def standing(state: str, iteration: int, iterations: int) -> str:
+    """One of STATES and the iteration, as ``running, iteration 2 of 3``.
+
+    When all iterations are over the record has the number of the one that would have followed.
+
+    Args:
+        iterations: of the instance; 0 if unknown.
+    """
+    if not 0 < iterations < iteration:
+        return f"{state}, iteration {iteration}{f' of {iterations}' if iterations else ''}"
+    if state == "finished":
+        return f"finished after {iterations} iterations"
+    return f"{state}, all {iterations} iterations are over"
+
+
 def connect(config: CommonConfig, file: str) -> JobCache:
     """The cache of the job that `file` describes; an embedded one is found, never started.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mindspore_federated.cli.failure import CommandError, ExitCode, guarded
-from mindspore_federated.cli.job_cache import STATES, JobCache, connect
+from mindspore_federated.cli.job_cache import STATES, JobCache, connect, standing
 from mindspore_federated.cli.options import AsJson, JobFile
 from mindspore_federated.cli.output import print_json
 from mindspore_federated.config import load_common_config
@@ -68,7 +68,8 @@ def _refuse_if_alive(cache: JobCache, force: bool) -> None:
 def _preview(cache: JobCache, rows: list[str]) -> None:
     status = cache.status()
     if status is not None:
-        print(f"Job {cache.fl_name}: {STATES[status.state]}, iteration {status.iteration}, {status.instance}")
+        where = standing(STATES[status.state], status.iteration, status.iterations)
+        print(f"Job {cache.fl_name}: {where}, {status.instance}")
     print(f"{len(rows)} rows in the Redis at {cache.shown}:")
     for row in rows[:_SHOWN]:
         print(f"  {row}")

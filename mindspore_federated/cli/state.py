@@ -10,7 +10,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mindspore_federated.cli.failure import CommandError, ExitCode, guarded
-from mindspore_federated.cli.job_cache import STATES, connect
+from mindspore_federated.cli.job_cache import STATES, connect, standing
 from mindspore_federated.cli.options import SCHEDULER_ADDRESS, AsJson, MaybeJobFile, TokenFile, read_token
 from mindspore_federated.cli.output import print_json, print_pairs, print_table, text
 from mindspore_federated.config import load_common_config
@@ -148,9 +148,9 @@ def _show(answer: dict[str, Any]) -> None:
         if name in answer:
             pairs.append((name, text(answer[name])))
     if "iteration" in answer:
-        of = f" of {answer['iterations']}" if answer.get("iterations") else ""
-        pairs.append(("iteration", f"{answer['iteration']}{of}"))
-        pairs.append(("devices", f"{answer['started']} started, {answer['counted']} updates counted"))
+        pairs.append(("state", standing(answer["state"], answer["iteration"], answer["iterations"])))
+        if not 0 < answer["iterations"] < answer["iteration"]:
+            pairs.append(("devices", f"{answer['started']} started, {answer['counted']} updates counted"))
         if not answer["last_iteration_valid"]:
             pairs.append(("last iteration", f"failed: {text(answer['last_iteration_reason'])}"))
     print_pairs(pairs)

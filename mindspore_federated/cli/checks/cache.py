@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from mindspore_federated.cli.checks.finding import Finding, ok, problem, warning
 from mindspore_federated.cli.failure import CommandError
-from mindspore_federated.cli.job_cache import STATES, JobCache
+from mindspore_federated.cli.job_cache import STATES, JobCache, standing
 from mindspore_federated.config import ServerConfig
 from mindspore_federated.config.core_options import hyper_parameters
 
@@ -148,9 +148,9 @@ def record(cache: JobCache, config: ServerConfig) -> Iterator[Finding]:
         yield ok(name, "not in the cache; its first Server begins it")
         return
     state = STATES[status.state]
-    of = f" of {status.iterations}" if status.iterations else ""
     model = "its model is agreed upon" if described else "no model yet"
-    text = f"{state}, iteration {status.iteration}{of}, {servers} Servers alive, {model} ({status.instance})"
+    where = standing(state, status.iteration, status.iterations)
+    text = f"{where}, {servers} Servers alive, {model} ({status.instance})"
     yield ok(name, text) if state == "running" else warning(name, text, _STATE_REMEDIES[state])
     yield parameters(held, hyper_parameters(config))
 

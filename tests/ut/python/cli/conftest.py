@@ -204,14 +204,13 @@ NODE = "127.0.0.1:40231::2022-10-09-15:23:22.450.205::12345"
 def write_record(redis_server: RedisServer) -> Callable[..., redis.Redis]:
     """write_record(alive=True) writes the rows of a job as Servers do; answers a client."""
 
-    def write(alive: bool, state: str = "0") -> redis.Redis:
+    def write(alive: bool, state: str = "0", iteration: str = "2") -> redis.Redis:
         client = redis_server.client()
         client.set(PREFIX + "instance", "i_1")
-        client.hset(
-            PREFIX + "i_1:status", mapping={"iteration": "2", "state": state, "valid": "1", "reason": ""}
-        )
+        status = {"iteration": iteration, "state": state, "valid": "1", "reason": ""}
+        client.hset(PREFIX + "i_1:status", mapping=status)
         client.hset(PREFIX + "i_1:hyper", mapping={"fl_iteration_num": "3"})
-        client.hset(PREFIX + "i_1:2:round", mapping={"started": "1", "counted": "0"})
+        client.hset(f"{PREFIX}i_1:{iteration}:round", mapping={"started": "1", "counted": "0"})
         client.hset(PREFIX + "nodes", NODE, "SERVER 127.0.0.1:40231 http://127.0.0.1:6666/fl/ 1")
         if alive:
             client.set(f"{PREFIX}alive:{NODE}", "1")

@@ -100,6 +100,12 @@ def test_a_job_that_does_not_run(msfl, write_job, redis_server, write_record, st
     assert found["detail"].startswith(f"{word}, iteration 2 of 3, 0 Servers alive")
 
 
+def test_a_job_all_of_whose_iterations_are_over(msfl, write_job, redis_server, write_record):
+    write_record(alive=False, state="2", iteration="4")
+    found = findings(msfl("doctor", write_job(redis_server.address), "--json"))["job job"]
+    assert found["detail"].startswith("finished after 3 iterations, 0 Servers alive")
+
+
 def test_parameters_that_were_edited(msfl, write_job, redis_server):
     server = msfl.server(write_job(redis_server.address), free_port())
     assert findings(msfl("doctor", "job.yaml", "--json"))["hyper-parameters"]["level"] == "ok"

@@ -146,6 +146,20 @@ def test_dead_nodes_are_left_out(msfl, redis_server, write_job, write_record):
     assert "cluster_state" not in answer
 
 
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [("2", "finished after 3 iterations"), ("1", "disabled, all 3 iterations are over")],
+)
+def test_all_iterations_are_over(msfl, redis_server, write_job, write_record, state, text):
+    write_record(alive=True, state=state, iteration="4")
+    done = msfl("state", write_job(redis_server.address))
+    assert text in done.stdout
+    assert "of 3" not in done.stdout
+    assert "updates counted" not in done.stdout
+    answer = json.loads(msfl("state", "job.yaml", "--json").stdout)
+    assert (answer["iteration"], answer["iterations"]) == (4, 3)
+
+
 def test_redis_is_read_when_the_scheduler_is_away(msfl, redis_server, write_job, write_record):
     write_record(alive=True)
     done = msfl("state", write_job(redis_server.address), "--address", "127.0.0.1:1")
