@@ -154,7 +154,7 @@ def bench(
     if as_json:
         print_json(report)
     else:
-        show(report)
+        show(report, one_address=source_addresses == 1)
     _end(report)
 
 

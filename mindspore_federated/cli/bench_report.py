@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 from mindspore_federated.cli.output import print_pairs, print_table
@@ -21,6 +21,17 @@ _EXPLANATIONS = {
     "not_ready": "an iteration was not over in time: does the job wait for more devices than there are?",
     "no_answer": "nothing was answered any more",
 }
+# How a Server without a place for a connection looks from outside.
+_CLOSED_UNANSWERED = (
+    "closed by the Server between requests",
+    "closed by the Server instead of an answer",
+    "Connection reset by peer",
+    "Broken pipe",
+)
+_SHARE_HINT = (
+    "Connections were closed unanswered: limits.address_share, what one address may hold of a Server's "
+    "connections, may have struck; 1.0 lifts it (docs/limits.md)."
+)
 
 
 class RoundReport(TypedDict):
@@ -154,7 +165,16 @@ def progress_line(now: LoadProgress) -> str:
     )
 
 
-def show(report: Report) -> None:
+def may_have_met_address_share(errors: Iterable[str]) -> bool:
+    """Whether connections were closed as they are beyond the share; a Server that has gone looks otherwise."""
+    causes = list(errors)
+    return any(cause.endswith(_CLOSED_UNANSWERED) for cause in causes) and not any(
+        "Connection refused" in cause for cause in causes
+    )
+
+
+def show(report: Report, one_address: bool) -> None:
+    """`one_address`: that the load has one address, as Servers see it."""
     closed = report["loop"] == "closed"
     rows = []
     for name, counts in report["rounds"].items():
@@ -182,6 +202,9 @@ def show(report: Report) -> None:
             print_table(
                 ["count", title], [[f"{causes[c]:,}", c] for c in sorted(causes, key=causes.__getitem__)]
             )
+    if one_address and may_have_met_address_share(report["errors"]):
+        print()
+        print(_SHARE_HINT)
     if report["generator_was_the_limit"]:
         print()
         print("The load generator itself was the limit: it used more than 90 % of a core.")

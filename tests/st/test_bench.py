@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from mindspore_federated.cli.bench_report import may_have_met_address_share
 from mindspore_federated.cli.bench_targets import resolve
 from mindspore_federated.cli.failure import ExitCode
 
@@ -233,6 +234,31 @@ def test_rubbish_is_an_error_by_cause(answer, cause):
     assert any(cause in told for told in report["errors"]), report["errors"]
 
 
+@pytest.mark.parametrize("open_loop", [[], ["--rate", "50"]])
+@pytest.mark.parametrize(
+    ("answer", "ending", "exit_code"),
+    [
+        (
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 27\r\n\r\nThe cluster is in safemode.",
+            "round_full",
+            ExitCode.TIMEOUT,
+        ),
+        (
+            b"HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+            "only_errors",
+            ExitCode.FAILED,
+        ),
+        (b"", "no_answer", ExitCode.TIMEOUT),
+    ],
+)
+def test_when_the_time_is_over_and_all_was_in_vain(open_loop, answer, ending, exit_code):
+    options = ["--devices", "2", "--connections", "1", "--seconds", "0.5", *open_loop]
+    with answering(answer) as url:
+        code, report, error = bench(url, *options)
+    assert (report["ending"], code) == (ending, exit_code)
+    assert report["explanation"] in error
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
@@ -262,6 +288,38 @@ def test_a_table_for_people(start_server):
     assert "service times under a closed load" in done.stdout
     assert done.stdout.startswith("round ")
     assert done.stderr == ""
+
+
+def test_people_are_told_when_the_share_of_an_address_may_have_struck(start_server):
+    server = start_server({**LONG, "client.connection_num": 20, "limits.address_share": 0.5})
+    options = ["--devices", "4", "--iterations", "1", "--connections", "15"]
+    told = []
+    for more in ([], ["--source-addresses", "3"]):
+        done = subprocess.run(
+            command(server.url, *options, *more), capture_output=True, text=True, timeout=60
+        )
+        told.append([line for line in done.stdout.splitlines() if "limits.address_share" in line])
+    assert [len(lines) for lines in told] == [1, 0]
+    assert "1.0 lifts it" in told[0][0]
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [
+        ([], False),
+        (["startFLJob: HTTP 404"], False),
+        (["startFLJob: closed by the Server inside an answer", "updateModel: timed out"], False),
+        (["closed by the Server between requests"], True),
+        (["startFLJob: HTTP 404", "startFLJob: receive: Connection reset by peer"], True),
+        # It has gone, whatever it said last.
+        (
+            ["getModel: closed by the Server instead of an answer", "getModel: connect: Connection refused"],
+            False,
+        ),
+    ],
+)
+def test_which_errors_look_like_the_share_of_an_address(errors, expected):
+    assert may_have_met_address_share(errors) == expected
 
 
 def test_for_people_nothing_is_explained_that_was_not_measured():
