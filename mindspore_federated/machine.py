@@ -11,6 +11,7 @@ from mindspore_federated import log
 # Beside the connections of devices: the cache, listening sockets, files, the interpreter.
 OWN_DESCRIPTORS = 256
 _SHARE_FOR_BODIES = 4
+_MIB = 2**20
 
 
 def usable_memory(root: Path = Path("/")) -> int:
@@ -21,7 +22,7 @@ def usable_memory(root: Path = Path("/")) -> int:
 
     Source: Documentation/admin-guide/cgroup-v2.rst (memory.max) and cgroup-v1/memory.rst of Linux.
     """
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    limits = [_memory_of_machine()]
     groups = root / "sys/fs/cgroup"
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
@@ -34,6 +35,10 @@ def usable_memory(root: Path = Path("/")) -> int:
         elif "memory" in controllers.split(","):
             limits += _limits_above(groups / "memory", path, "memory.limit_in_bytes")
     return min(limits)
+
+
+def _memory_of_machine() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _limits_above(mount: Path, path: str, file: str) -> list[int]:
@@ -53,6 +58,21 @@ def _limits_above(mount: Path, path: str, file: str) -> list[int]:
 def body_memory(configured: int) -> int:
     """Bytes for bodies of requests; `configured` is ``limits.body_memory`` in bytes, 0 for the default."""
     return configured or usable_memory() // _SHARE_FOR_BODIES
+
+
+def warn_of_body_memory(configured: int) -> None:
+    """Warns if `configured`, as `body_memory` takes it, is more than this process may use at all."""
+    usable = usable_memory()
+    if configured <= usable:
+        return
+    machine = usable == _memory_of_machine()
+    log.warning(
+        "limits.body_memory %d MiB is more than %s has (%d MiB): under load the system will end this "
+        "process. Lower it, or leave it out, for a quarter of that.",
+        configured // _MIB,
+        "this machine" if machine else "the control group of this process",
+        usable // _MIB,
+    )
 
 
 def allow_connections(count: int) -> None:

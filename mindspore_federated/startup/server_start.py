@@ -9,7 +9,7 @@ from mindspore_federated import log
 from mindspore_federated.checkpoint import RecoveryStore
 from mindspore_federated.config import HostPort, ServerConfig
 from mindspore_federated.config.core_options import server_options
-from mindspore_federated.machine import allow_connections, body_memory
+from mindspore_federated.machine import allow_connections, body_memory, warn_of_body_memory
 from mindspore_federated.startup.cache_access import CacheAccess
 from mindspore_federated.startup.callback import Hooks
 from mindspore_federated.startup.errors import AddressInUse
@@ -99,6 +99,7 @@ def serve_devices(
         raise RuntimeError(f"The compiled core of mindspore_federated cannot be loaded: {error}") from error
     _core.set_log_level(int(log.get_level()))
     options = server_options(config, http, tcp_ip, cache.address)
+    warn_of_body_memory(options.body_memory)
     options.body_memory = body_memory(options.body_memory)
     allow_connections(options.connection_limit)
     options.cache_patience_ms = _CACHE_PATIENCE_MS

@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mindspore_federated import machine
 from mindspore_federated.machine import body_memory, usable_memory
 
 GIB = 2**30
@@ -54,6 +56,37 @@ def test_the_first_version_of_control_groups(tmp_path: Path) -> None:
 def test_a_quarter_is_for_bodies_unless_the_file_says_otherwise() -> None:
     assert body_memory(0) == usable_memory() // 4
     assert body_memory(7) == 7
+
+
+@pytest.mark.parametrize(
+    ("usable", "configured", "whose"),
+    [
+        (MACHINE, MACHINE, None),
+        (MACHINE, 0, None),
+        (MACHINE, MACHINE + 1, "this machine"),
+        (GIB // 4, GIB // 2, "the control group of this process"),
+    ],
+)
+def test_more_for_bodies_than_there_is(
+    monkeypatch: pytest.MonkeyPatch, said: list[str], usable: int, configured: int, whose: str | None
+) -> None:
+    monkeypatch.setattr(machine, "usable_memory", lambda: usable)
+    machine.warn_of_body_memory(configured)
+    if whose is None:
+        assert said == []
+        return
+    (line,) = said
+    configured_mib, usable_mib = configured // 2**20, usable // 2**20
+    assert f"limits.body_memory {configured_mib} MiB is more than {whose} has ({usable_mib} MiB)" in line
+
+
+def test_a_server_with_more_for_bodies_than_there_is_says_so_once(
+    jobs: Any, model: Any, said: list[str]
+) -> None:
+    pytest.importorskip("mindspore_federated._core", reason="the compiled core is not installed")
+    with jobs.server(sections={"limits": {"body_memory": 2**30}}).start(model):
+        pass
+    assert sum("limits.body_memory 1073741824 MiB is more than" in line for line in said) == 1
 
 
 CODE = """
