@@ -166,7 +166,7 @@ def progress_line(now: LoadProgress) -> str:
 
 
 def may_have_met_address_share(errors: Iterable[str]) -> bool:
-    """Whether connections were closed as they are beyond the share; a Server that has gone looks otherwise."""
+    """Whether connections were closed as beyond the share; a Server that has gone looks otherwise."""
     causes = list(errors)
     return any(cause.endswith(_CLOSED_UNANSWERED) for cause in causes) and not any(
         "Connection refused" in cause for cause in causes
