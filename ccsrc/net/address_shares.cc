@@ -1,6 +1,14 @@
 #include "net/address_shares.h"
 
+#include <cstdint>
+
 namespace msfl::net {
+
+std::size_t AddressShares::Ceiling(std::size_t count, double share) {
+  if (share >= 1.0) return SIZE_MAX;  // of connections a newcomer is one more, until an idle one is gone
+  const double allowed = share * static_cast<double>(count);
+  return allowed >= 1.0 ? static_cast<std::size_t>(allowed) : 1;
+}
 
 AddressShares::Hold AddressShares::Take(const AddressKey& key) {
   const std::lock_guard lock(mutex_);

@@ -1,5 +1,6 @@
-// How many connections there are, and how many of them each address holds. An entry lives only as long as
-// its address holds something, so it takes memory in proportion to the connections. Thread-safe.
+// How many there are of something that connections hold (places, requests that wait), and how many of them
+// each address has. An entry lives only as long as its address holds something, so it takes memory in
+// proportion to the connections. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -15,7 +16,7 @@ namespace msfl::net {
 
 class AddressShares : public std::enable_shared_from_this<AddressShares> {
  public:
-  // One connection of an address, given back with it. Movable; empty when made without arguments.
+  // One of an address, given back with it. Movable; empty when made without arguments.
   class Hold {
    public:
     Hold() = default;
@@ -41,6 +42,9 @@ class AddressShares : public std::enable_shared_from_this<AddressShares> {
     std::shared_ptr<AddressShares> shares_;  // its own: it may outlive the server
     AddressKey key_;
   };
+
+  // What one address may hold of `count`, at least one; without a limit from a `share` of 1.0 on.
+  static std::size_t Ceiling(std::size_t count, double share);
 
   // `ceiling` (>= 1) is what one address may hold. To be owned by a shared_ptr.
   explicit AddressShares(std::size_t ceiling) : ceiling_(ceiling) {}

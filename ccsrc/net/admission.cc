@@ -6,20 +6,11 @@
 #include <utility>
 
 namespace msfl::net {
-namespace {
-
-std::size_t ShareOfAddress(const HttpOptions& options) {
-  if (options.address_share >= 1.0) return SIZE_MAX;  // a newcomer is one more, until an idle one is gone
-  const double share = options.address_share * static_cast<double>(options.max_connections);
-  return share >= 1.0 ? static_cast<std::size_t>(share) : 1;
-}
-
-}  // namespace
-
 Admission::Admission(EventLoops& loops, std::shared_ptr<HttpContext> context)
     : loops_(loops),
       context_(std::move(context)),
-      shares_(std::make_shared<AddressShares>(ShareOfAddress(context_->options))),
+      shares_(std::make_shared<AddressShares>(
+          AddressShares::Ceiling(context_->options.max_connections, context_->options.address_share))),
       under_way_(loops.io_count()) {}
 
 Task<AddressShares::Hold> Admission::Admit(std::shared_ptr<Admission> self, AddressKey address) {

@@ -13,6 +13,7 @@
 #include "base/buffer.h"
 #include "base/non_finite.h"
 #include "base/task.h"
+#include "net/address_key.h"
 
 namespace msfl::net {
 
@@ -21,6 +22,7 @@ struct HttpRequest {
   std::string_view path;                     // without the query string
   std::span<const std::uint8_t> body;        // 64-byte aligned; empty only where the route takes that
   const NonFiniteMap* non_finite = nullptr;  // of the body; null when there is none
+  AddressKey address;                        // that it came from
 };
 
 // Status line, headers, then `head`, then `tail`; the two are sent without being copied together.

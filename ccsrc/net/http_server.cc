@@ -1,8 +1,5 @@
 #include "net/http_server.h"
 
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -15,8 +12,10 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/lost_coroutine.h"
 #include "net/admission.h"
 #include "net/http_session.h"
+#include "net/socket_options.h"
 #include "net/stream.h"
 
 namespace msfl::net {
@@ -26,36 +25,11 @@ using asio::ip::tcp;
 using Acceptor = asio::basic_socket_acceptor<tcp, Executor>;
 using Timer = asio::basic_waitable_timer<SteadyClock, asio::wait_traits<SteadyClock>, Executor>;
 
-// Of an answer, what the kernel may hold beyond what is on its way: by itself it takes up to 4 MB for each
-// slow reader, and a thousand of them bring its TCP to the limit of its memory, where everybody's packets are
-// lost.
-constexpr int kUnsentBytes = 512 * 1024;
 constexpr int kBacklog = 4096;  // what Linux allows unless it is told otherwise (net.core.somaxconn)
 constexpr std::chrono::milliseconds kSweepPeriod{250};
 // Without descriptors, accepting fails again and again: give the open connections time to end.
 constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr std::chrono::minutes kComplaintInterval{1};
-// Whether a peer that says nothing, while its request is worked on, is still there.
-constexpr int kProbeAfterSeconds = 30, kProbeEverySeconds = 10, kProbes = 3;
-// The server's own deadline for answers comes first, and is counted.
-constexpr std::chrono::seconds kUnacknowledgedMargin{5};
-
-// Connections inherit these from the socket that listens, which saves the calls for each of them. None is
-// vital.
-void SetInherited(Acceptor& acceptor, const HttpOptions& options) {
-  const auto set = [&](int level, int name, int value) {
-    static_cast<void>(::setsockopt(acceptor.native_handle(), level, name, &value, sizeof value));
-  };
-  set(IPPROTO_TCP, TCP_NODELAY, 1);
-  set(IPPROTO_TCP, TCP_NOTSENT_LOWAT, kUnsentBytes);
-  set(SOL_SOCKET, SO_KEEPALIVE, 1);
-  set(IPPROTO_TCP, TCP_KEEPIDLE, kProbeAfterSeconds);
-  set(IPPROTO_TCP, TCP_KEEPINTVL, kProbeEverySeconds);
-  set(IPPROTO_TCP, TCP_KEEPCNT, kProbes);
-  const std::chrono::milliseconds unacknowledged = options.body_stall_timeout + kUnacknowledgedMargin;
-  set(IPPROTO_TCP, TCP_USER_TIMEOUT,
-      static_cast<int>(std::min<std::chrono::milliseconds::rep>(unacknowledged.count(), INT_MAX)));
-}
 
 }  // namespace
 
@@ -79,9 +53,14 @@ struct HttpServer::Impl : std::enable_shared_from_this<Impl> {
     bool evicted = false;  // an idle one for its descriptor
     SteadyClock::time_point next_complaint = SteadyClock::now();
   };
+  void Complain(Accepting& state, const char* what, const std::string& cause);
   static Task<> AcceptNext(std::shared_ptr<Impl> self, Accepting& state);
   static Task<> Sweep(std::shared_ptr<Impl> self, std::size_t index, LiveHold hold);
   void Admit(TcpStream socket, std::size_t index, const AddressKey& address, AddressShares::Hold place);
+  // A coroutine that the server can't do without has ended.
+  void NoteLost() {
+    if (!context->stopping && context->options.on_lost) context->options.on_lost();
+  }
   bool LoopsEnded() { return !loops.running() || loops.loop(0).stopped(); }
   void WaitForNone(LiveCount& count, const char* what);
 
@@ -125,7 +104,7 @@ Result<void> HttpServer::Impl::Open(const std::string& host, std::uint16_t port_
   if (!ec && endpoint.address().is_v6() && endpoint.address().is_unspecified()) {
     static_cast<void>(opened->set_option(asio::ip::v6_only(false), ec));
   }
-  if (!ec) SetInherited(*opened, context->options);
+  if (!ec) SetInheritedOptions(opened->native_handle(), context->options);
   if (!ec) static_cast<void>(opened->bind(endpoint, ec));
   if (!ec) static_cast<void>(opened->listen(kBacklog, ec));
   if (ec) return Error{Errc::kAddressInUse, "can't listen on " + where + ": " + ec.message()};
@@ -148,13 +127,22 @@ void HttpServer::Impl::Start() {
 
 Task<> HttpServer::Impl::Accept(std::shared_ptr<Impl> self, LiveHold) {
   Accepting state;
+  LostCoroutine lost([self] { self->NoteLost(); });
   while (!self->context->stopping) {
     try {
       co_await AcceptNext(self, state);
-    } catch (const std::exception& e) {  // no memory for a moment: a server that no longer accepts is lost
-      MSFL_LOG(kError, "a connection can't be served: " << e.what());
+    } catch (const std::exception& e) {  // no memory for a moment
+      self->Complain(state, "can't serve a connection: ", e.what());
+      std::this_thread::sleep_for(kAcceptPause);  // others may give some back
     }
   }
+  lost.Ended();
+}
+
+void HttpServer::Impl::Complain(Accepting& state, const char* what, const std::string& cause) {
+  if (SteadyClock::now() < state.next_complaint) return;
+  MSFL_LOG(kWarning, "port " << port << ' ' << what << cause);
+  state.next_complaint = SteadyClock::now() + kComplaintInterval;
 }
 
 Task<> HttpServer::Impl::AcceptNext(std::shared_ptr<Impl> self, Accepting& state) {
@@ -184,10 +172,7 @@ Task<> HttpServer::Impl::AcceptNext(std::shared_ptr<Impl> self, Accepting& state
     co_await self->acceptor->async_wait(Acceptor::wait_read, asio::redirect_error(kAwait, ignored));
     if (self->context->stopping) co_return;
   }
-  if (SteadyClock::now() >= state.next_complaint) {
-    MSFL_LOG(kWarning, "port " << self->port << " can't accept: " << ec.message());
-    state.next_complaint = SteadyClock::now() + kComplaintInterval;
-  }
+  self->Complain(state, "can't accept: ", ec.message());
   // One for each that is let in: whoever else takes the descriptors must not cost all of them.
   if (out_of_descriptors && !state.evicted) {
     state.evicted = co_await Admission::EvictIdle(self->admission);
@@ -202,6 +187,7 @@ void HttpServer::Impl::Admit(TcpStream socket, std::size_t index, const AddressK
                              AddressShares::Hold place) {
   error_code ignored;
   static_cast<void>(socket.non_blocking(true, ignored));
+  if (context->stats.connections_open >= kUnboundedConnections) BoundKernelMemory(socket.native_handle());
   auto session = std::make_shared<HttpSession<TcpStream>>(std::move(socket), context, index, address);
   session->TakePlace(std::move(place));
   asio::co_spawn(loops.loop(index).get_executor(), HttpSession<TcpStream>::Run(std::move(session)),
@@ -211,17 +197,13 @@ void HttpServer::Impl::Admit(TcpStream socket, std::size_t index, const AddressK
 Task<> HttpServer::Impl::Sweep(std::shared_ptr<Impl> self, std::size_t index, LiveHold) {
   Timer& timer = *self->timers[index];
   error_code ec;
+  LostCoroutine lost([self] { self->NoteLost(); });
   while (!self->sweeps_end) {
-    try {
-      timer.expires_after(kSweepPeriod);
-      co_await timer.async_wait(asio::redirect_error(kAwait, ec));
-    } catch (const std::exception&
-                 e) {  // no memory for a moment: without deadlines nobody would ever give some back
-      MSFL_LOG(kError, "a loop's timer fails: " << e.what());
-      std::this_thread::sleep_for(kSweepPeriod);
-    }
+    timer.expires_after(kSweepPeriod);
+    co_await timer.async_wait(asio::redirect_error(kAwait, ec));
     self->context->loops[index].sessions.CloseOverdue(SteadyClock::now(), self->context->stats);
   }
+  lost.Ended();
 }
 
 void HttpServer::Impl::WaitForNone(LiveCount& count, const char* what) {

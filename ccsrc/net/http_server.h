@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,6 +38,8 @@ struct HttpOptions {
   // and within transfer_timeout.
   std::uint64_t minimum_rate = 0;
   std::chrono::milliseconds transfer_timeout{3'600'000};
+  // Called when the server can't go on, because it has no memory to accept or to watch over deadlines.
+  std::function<void()> on_lost;
 };
 
 // Why the server closed a connection, or refused one.

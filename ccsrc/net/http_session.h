@@ -28,7 +28,7 @@ template <class Stream>
 class HttpSession final : public Session {
  public:
   // Counts as an open connection from here on. `loop` is the index of the stream's loop.
-  // `address`: whom the memory of bodies is counted against.
+  // `address`: whom what it takes is counted against.
   HttpSession(Stream stream, std::shared_ptr<HttpContext> context, std::size_t loop,
               const AddressKey& address = {});
   ~HttpSession() override;
@@ -79,6 +79,7 @@ class HttpSession final : public Session {
   Stream stream_;
   const std::shared_ptr<HttpContext> context_;
   HttpContext::Loop& loop_;
+  const AddressKey address_;
   InputBuffer in_;
   std::optional<HttpRequestParser> parser_;
   std::size_t requests_of_turn_ = 0;

@@ -137,15 +137,11 @@ struct HttpSession<Stream>::Chunks {
   std::uint8_t* data = nullptr;
   std::size_t capacity = 0;
   std::size_t held = 0;
-  std::uint64_t bytes = 0;  // held or not
-  bool has_room = false;    // in the budget
-  bool too_long = false;
+  bool has_room = false;  // in the budget
 };
 
 template <class Stream>
 std::size_t HttpSession<Stream>::TakeChunk(std::string_view piece, Chunks& chunks) {
-  chunks.too_long = piece.size() > body_limit_ - chunks.bytes;
-  if (chunks.too_long) return 0;
   std::size_t taken = piece.size();
   if (sample_) {
     sample_->Add({reinterpret_cast<const std::uint8_t*>(piece.data()), taken});
@@ -154,7 +150,7 @@ std::size_t HttpSession<Stream>::TakeChunk(std::string_view piece, Chunks& chunk
     if (taken > 0) std::memcpy(chunks.data + chunks.held, piece.data(), taken);
     chunks.held += taken;
   }
-  chunks.bytes += taken;
+  parser_->max_chunk_bytes -= taken;
   return taken;
 }
 
@@ -192,6 +188,7 @@ auto HttpSession<Stream>::ReadChunkedBody() -> Task<Body> {
   Chunks chunks;
   chunks.data = small_.data();
   chunks.capacity = kSmallBody;
+  parser_->max_chunk_bytes = body_limit_;
   parser_->on_chunk = [this, &chunks](std::string_view piece) { return TakeChunk(piece, chunks); };
   if (MustAsk()) {
     // Nobody knows its length: who asks first gets room for a start.
@@ -215,14 +212,14 @@ auto HttpSession<Stream>::ReadChunkedBody() -> Task<Body> {
       in_.Commit(received);
       arrived += received;
     }
-    // Beast takes for granted that what follows this comes in one piece.
+    // Beast takes for granted that two bytes more than this are there when it looks again.
     if (std::string_view(in_.data(), in_.size()) == "0\r\n") {
       ec = boost::beast::http::error::need_more;
       continue;
     }
     in_.Consume(parser_->put(asio::const_buffer(in_.data(), in_.size()), ec));
+    if (ec == boost::beast::http::error::body_limit) co_return Body::kTooLong;
     if (ec == boost::beast::http::error::need_buffer) {
-      if (chunks.too_long) co_return Body::kTooLong;
       const SteadyClock::time_point asked = SteadyClock::now();
       const Room room = co_await GrowChunks(chunks);
       if (room == Room::kLost) co_return Body::kLost;

@@ -46,6 +46,7 @@ HttpSession<Stream>::HttpSession(Stream stream, std::shared_ptr<HttpContext> con
       stream_(std::move(stream)),
       context_(std::move(context)),
       loop_(context_->loops[loop]),
+      address_(address),
       room_(context_->bodies, address) {
   context_->stats.connections_open.fetch_add(1, std::memory_order_relaxed);
   context_->live->Add();
@@ -174,6 +175,7 @@ auto HttpSession<Stream>::Answer() -> Task<After> {
   HttpRequest request;
   request.method = parser_->method();
   request.path = PathOf(parser_->target());
+  request.address = address_;
   const HttpRoute* const route = context_->Find(request.path);
   context_->stats.requests.fetch_add(1, std::memory_order_relaxed);
 

@@ -208,35 +208,6 @@ TEST_F(HttpConnection, AFloodOfRequestsIsAnsweredToItsEnd) {
   sender.join();
 }
 
-TEST_F(HttpConnection, InheritsItsSocketOptions) {
-  options.body_stall_timeout = milliseconds(30'000);
-  Listen();
-  auto client = Client();
-  EXPECT_EQ(client.Post("/echo", "x").body, "x");
-  int checked = 0;
-  for (int fd = 0; fd < 1024; ++fd) {  // the server's end is in this process
-    sockaddr_in here{}, there{};
-    socklen_t size = sizeof here, peer_size = sizeof there;
-    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&here), &size) != 0) continue;
-    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&there), &peer_size) != 0) continue;
-    if (here.sin_family != AF_INET || ntohs(here.sin_port) != server->port()) continue;
-    ++checked;
-    const auto option = [fd](int level, int name) {
-      int value = -1;
-      socklen_t length = sizeof value;
-      EXPECT_EQ(::getsockopt(fd, level, name, &value, &length), 0);
-      return value;
-    };
-    EXPECT_NE(option(IPPROTO_TCP, TCP_NODELAY), 0);
-    EXPECT_NE(option(SOL_SOCKET, SO_KEEPALIVE), 0);
-    EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPIDLE), 30);
-    EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPINTVL), 10);
-    EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPCNT), 3);
-    EXPECT_EQ(option(IPPROTO_TCP, TCP_USER_TIMEOUT), 35'000);
-  }
-  EXPECT_EQ(checked, 1);
-}
-
 TEST_F(HttpConnection, ReadsOnWhenThePeerHasFinishedSending) {
   Listen();
   auto client = Client();

@@ -37,6 +37,20 @@ class HttpTransfer : public HttpServerTest {
       return got;  // reset
     }
   }
+  // Asks for 20 MB and hardly reads them: the system must not hold all of it.
+  std::unique_ptr<HttpClient> SlowReader() {
+    tail->resize(20'000'000);
+    Listen();
+    auto client = std::make_unique<HttpClient>(server->port(), 4096);
+    client->Send(HttpClient::Format("POST", "/tail", "x"));
+    return client;
+  }
+  void ExpectSipIsCutOff() {
+    const auto client = SlowReader();
+    EXPECT_LT(Sip(*client), 20'000'000U);
+    AwaitConnections(0);
+    EXPECT_EQ(Struck(HttpLimit::kReplyTime), 1U);
+  }
   std::uint64_t Struck(HttpLimit limit) { return server->stats().Limit(limit); }
 };
 
@@ -103,13 +117,7 @@ TEST_F(HttpTransfer, ALongBodyMayTakeItsTime) {
 TEST_F(HttpTransfer, AnAnswerReadTooSlowlyIsCutOff) {
   options.body_stall_timeout = milliseconds(300);
   options.minimum_rate = 100'000'000;
-  tail->resize(20'000'000);
-  Listen();
-  HttpClient client(server->port(), 4096);
-  client.Send(HttpClient::Format("POST", "/tail", "x"));
-  EXPECT_LT(Sip(client), 20'000'000U);
-  AwaitConnections(0);
-  EXPECT_EQ(Struck(HttpLimit::kReplyTime), 1U);
+  ExpectSipIsCutOff();
   EXPECT_EQ(tail.use_count(), 1);
 }
 
@@ -135,23 +143,14 @@ TEST_F(HttpTransfer, AnAnswerReadSlowlyButSteadilyIsSentToItsEnd) {
 
 TEST_F(HttpTransfer, AnAnswerThatNobodyReadsIsCutOff) {
   options.body_stall_timeout = milliseconds(300);
-  tail->resize(20'000'000);
-  Listen();
-  HttpClient client(server->port(), 4096);
-  client.Send(HttpClient::Format("POST", "/tail", "x"));
+  const auto client = SlowReader();
   AwaitLimit(HttpLimit::kReplyTime, 1);
   AwaitConnections(0);
 }
 
 TEST_F(HttpTransfer, AnAnswerMayTakeNoLongerThanATransfer) {
   options.transfer_timeout = milliseconds(300);
-  tail->resize(20'000'000);
-  Listen();
-  HttpClient client(server->port(), 4096);
-  client.Send(HttpClient::Format("POST", "/tail", "x"));
-  EXPECT_LT(Sip(client), 20'000'000U);
-  AwaitConnections(0);
-  EXPECT_EQ(Struck(HttpLimit::kReplyTime), 1U);
+  ExpectSipIsCutOff();
 }
 
 }  // namespace

@@ -73,6 +73,14 @@ class HttpClient {
     if (::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) Fail("connect");
   }
 
+  // Of its own end.
+  std::uint16_t port() const {
+    sockaddr_in own{};
+    socklen_t length = sizeof own;
+    if (::getsockname(fd_, reinterpret_cast<sockaddr*>(&own), &length) != 0) Fail("getsockname");
+    return ntohs(own.sin_port);
+  }
+
   void Close() {
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;
