@@ -81,6 +81,8 @@ class Job {
   Task<> Beat();
   // From any thread: ends Run() and Beat() in order.
   void RequestStop();
+  // The same, because the Server can't go on for another reason: Run() says it. The first one counts.
+  void Fail(const char* text) noexcept;
 
   // --- for the rounds, from any loop ---
   Gate& gate() { return gate_; }
