@@ -24,7 +24,12 @@ std::string RandomPrefix() {
 }  // namespace
 
 RoundContext::RoundContext(job::Job& the_job, cache::JobStore& the_store, const ServerOptions& the_options)
-    : job(the_job), store(the_store), options(the_options), nonce_prefix_(RandomPrefix()) {}
+    : job(the_job),
+      store(the_store),
+      options(the_options),
+      held(std::make_shared<net::AddressShares>(
+          net::AddressShares::Ceiling(MostHeld(options), options.limits.address_share))),
+      nonce_prefix_(RandomPrefix()) {}
 
 std::string RoundContext::NewNonce() {
   std::array<char, 14> text{};
@@ -41,11 +46,7 @@ Task<bool> RoundContext::MayAskAgain(SteadyClock::time_point asked_first,
     co_await Pause(std::chrono::milliseconds(50));
     co_return true;
   }
-  const Executor executor = co_await asio::this_coro::executor;
-  Withdrawals::Entry entry(withdrawals_, HashDevice(fl_id));
-  asio::co_spawn(executor,
-                 Withdraw(*this, iteration, std::string(fl_id), std::string(nonce), std::move(entry)),
-                 asio::detached);
+  co_await BeginWithdrawal(iteration, std::string(fl_id), std::string(nonce));
   co_return false;
 }
 
@@ -58,9 +59,14 @@ Task<> RoundContext::LetStartAgain(const cache::IterationKey& iteration, std::st
     co_await store.Withdraw(iteration, std::string(fl_id), nonce);
     co_return;
   }
+  co_await BeginWithdrawal(iteration, std::string(fl_id), nonce);
+}
+
+Task<> RoundContext::BeginWithdrawal(cache::IterationKey iteration, std::string fl_id, std::string nonce) {
   const Executor executor = co_await asio::this_coro::executor;
   Withdrawals::Entry entry(withdrawals_, HashDevice(fl_id));
-  asio::co_spawn(executor, Withdraw(*this, iteration, std::string(fl_id), nonce, std::move(entry)),
+  asio::co_spawn(executor,
+                 Withdraw(*this, std::move(iteration), std::move(fl_id), std::move(nonce), std::move(entry)),
                  asio::detached);
 }
 

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "base/clock.h"
 #include "cache/job_store.h"
 #include "job/job.h"
+#include "net/address_shares.h"
 #include "net/http_message.h"
 #include "options/server_options.h"
 #include "rounds/returning_devices.h"
@@ -42,6 +44,10 @@ class SharedAnswer {
 };
 
 struct RoundContext {
+  // Requests that wait keep their connections, and what they wait for may have to come over others: at most
+  // half of them wait at a time.
+  static std::size_t MostHeld(const ServerOptions& options) { return options.connection_limit / 2; }
+
   RoundContext(job::Job& the_job, cache::JobStore& the_store, const ServerOptions& the_options);
 
   job::Job& job;
@@ -50,7 +56,8 @@ struct RoundContext {
   SharedAnswer start_accepted, start_refused, update_refused;
   RoundStatistics statistics;
   ReturningDevices returning;
-  std::atomic<std::uint64_t> held{0};  // requests that wait for what is not there yet
+  // Requests that wait for what is not there yet, and what one address may hold of them.
+  const std::shared_ptr<net::AddressShares> held;
 
   // For a request that the cache did not answer in time. True, after a pause, if it is worth asking again
   // under the same nonce while the device waits. Otherwise it is given up, and from then on will have no
@@ -72,6 +79,7 @@ struct RoundContext {
   std::string NewNonce();
 
  private:
+  Task<> BeginWithdrawal(cache::IterationKey iteration, std::string fl_id, std::string nonce);
   // Goes on until the cache has answered.
   static Task<> Withdraw(RoundContext& context, cache::IterationKey iteration, std::string fl_id,
                          std::string nonce, Withdrawals::Entry entry);

@@ -53,21 +53,12 @@ std::string_view Refusal(const job::Gate::View& view, const Route& route) {
   return view.switching || view.iteration == nullptr ? kSafemodeText : std::string_view();
 }
 
-// Requests that wait keep their connections, and what they wait for may have to come over others: at most
-// half of them wait at a time.
-class Holding {
- public:
-  explicit Holding(RoundContext& context)
-      : held_(context.held), allowed_(++held_ <= context.options.connection_limit / 2) {}
-  Holding(const Holding&) = delete;
-  Holding& operator=(const Holding&) = delete;
-  ~Holding() { --held_; }
-  bool allowed() const { return allowed_; }
-
- private:
-  std::atomic<std::uint64_t>& held_;
-  const bool allowed_;
-};
+// Empty if as many requests wait as may: what they wait for may have to come over the connections of others.
+net::AddressShares::Hold TakeWait(RoundContext& context, const net::HttpRequest& request) {
+  net::AddressShares::Hold wait = context.held->Take(request.address);
+  if (context.held->held() > RoundContext::MostHeld(context.options)) return {};
+  return wait;
+}
 
 // True once it has waited: what was asked for may be there now. Woken by the gate, since polling by each of
 // many devices would cost more than their answers.
@@ -77,8 +68,8 @@ Task<bool> Hold(RoundContext& context, const Route& route, const net::HttpReques
   if (!may_end || SteadyClock::now() >= until || !AsksForRunning(route.round, request, *view.iteration)) {
     co_return false;
   }
-  const Holding holding(context);
-  if (!holding.allowed()) co_return false;
+  const net::AddressShares::Hold wait = TakeWait(context, request);
+  if (!wait) co_return false;
   view = co_await context.job.gate().AwaitEnd(view.iteration.get(), until);
   co_return true;
 }
@@ -109,8 +100,8 @@ Task<> AwaitCache(RoundContext& context, const Route& route, const net::HttpRequ
   const DeviceHash device = HashDevice(SenderOf(route, request).fl_id);
   while (view.service == job::Service::kSafemode && view.iteration != nullptr && SteadyClock::now() < until) {
     if (!HasReturned(context, device, *view.iteration)) co_return;
-    const Holding holding(context);
-    if (!holding.allowed()) co_return;
+    const net::AddressShares::Hold wait = TakeWait(context, request);
+    if (!wait) co_return;
     co_await Pause(std::chrono::milliseconds(200));
     view = co_await context.job.gate().Enter(kSwitchPatience);
   }
@@ -119,9 +110,10 @@ Task<> AwaitCache(RoundContext& context, const Route& route, const net::HttpRequ
 // One that came back as it was told, and that its round has refused again, since the iteration is full or
 // since a request of it that it knows nothing of has joined: it waits for the next iteration. False when it
 // is to have the answer.
-Task<bool> AwaitNext(RoundContext& context, const job::Gate::View& view, SteadyClock::time_point until) {
-  const Holding holding(context);
-  if (!holding.allowed()) co_return false;
+Task<bool> AwaitNext(RoundContext& context, const net::HttpRequest& request, const job::Gate::View& view,
+                     SteadyClock::time_point until) {
+  const net::AddressShares::Hold wait = TakeWait(context, request);
+  if (!wait) co_return false;
   view.iteration->visits.start_fl_job.Uncount(false);
   static_cast<void>(co_await context.job.gate().AwaitEnd(view.iteration.get(), until));
   co_return true;
@@ -171,7 +163,7 @@ Task<Outcome> Serve(RoundContext& context, const Route& route, const net::HttpRe
         const DeviceHash device = *outcome.told_to_return;
         if (route.round == &StartFlJob && HasReturned(context, device, *view.iteration) &&
             SteadyClock::now() < return_until) {
-          const bool again = co_await AwaitNext(context, view, return_until);
+          const bool again = co_await AwaitNext(context, request, view, return_until);
           if (again) continue;
         }
         context.returning.Note(device, view.iteration->number(),

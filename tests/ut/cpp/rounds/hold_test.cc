@@ -9,9 +9,11 @@ class HoldTest : public RoundTest {
  protected:
   static constexpr std::uint64_t kLongMs = 600'000;
 
-  void StartHolding(std::uint64_t hold_ms) {
+  void StartHolding(std::uint64_t hold_ms, std::uint64_t connections = 20'000, double address_share = 1) {
     ServerOptions options = Options();
     options.hold_ms = hold_ms;
+    options.connection_limit = connections;
+    options.limits.address_share = address_share;
     Start(options);
   }
   static Bytes8 GetRequest(int iteration) {
@@ -20,20 +22,22 @@ class HoldTest : public RoundTest {
     return Bytes(builder);
   }
   // Asks on both loops in turn without a thread for each request.
-  std::future<net::HttpReply> AskLater(const std::string& round, int iteration) {
+  std::future<net::HttpReply> AskLater(const std::string& round, int iteration,
+                                       const std::string& from = "127.0.0.1") {
     const std::string path = "/" + round;
     for (const net::HttpRoute& route : routes_) {
       if (route.path != path) continue;
-      return asio::co_spawn(loops_.loop(next_loop_++ % 2), Ask(route.handler, GetRequest(iteration)),
+      return asio::co_spawn(loops_.loop(next_loop_++ % 2), Ask(route.handler, GetRequest(iteration), from),
                             asio::use_future);
     }
     throw std::runtime_error("no route " + path);
   }
-  static Task<net::HttpReply> Ask(net::HttpHandler handler, Bytes8 body) {
+  static Task<net::HttpReply> Ask(net::HttpHandler handler, Bytes8 body, std::string from) {
     Buffer aligned(body.size());
     std::copy(body.begin(), body.end(), aligned.data());
     net::HttpRequest request;
     request.body = aligned.bytes();
+    request.address = net::AddressKey(asio::ip::make_address(from));
     net::HttpReply reply = co_await handler(request);
     co_return reply;
   }
@@ -155,6 +159,20 @@ TEST_F(HoldTest, AFinishedJobHoldsNobody) {
     AwaitIteration(static_cast<std::uint64_t>(number) + 1);
   }
   EXPECT_EQ(Model(4)->retcode(), 201);
+}
+
+TEST_F(HoldTest, AtMostHalfOfTheConnectionsAndOfThemAnAddressItsShare) {
+  StartHolding(kLongMs, 12, 0.5);
+  std::vector<std::future<net::HttpReply>> held;
+  for (int i = 0; i < 3; ++i) held.push_back(AskLater("getModel", 1, "10.0.0.1"));
+  ExpectHeld(held);
+  EXPECT_EQ(Retcode(AskLater("getModel", 1, "10.0.0.1").get()), 201);
+  for (int i = 2; i < 5; ++i) held.push_back(AskLater("getResult", 1, "10.0.0." + std::to_string(i)));
+  ExpectHeld(held);
+  EXPECT_EQ(Retcode(AskLater("getModel", 1, "10.0.0.9").get()), 201);
+  EndIteration(1);
+  for (auto& one : held) EXPECT_EQ(Retcode(one.get()), 200);
+  EXPECT_EQ(context_->held->addresses(), 0U);
 }
 
 TEST_F(HoldTest, ManyAreWokenTogether) {

@@ -18,7 +18,7 @@ class RefusedAgainTest : public RoundTest {
     context_->returning.Note(HashDevice(fl_id), iteration, 0);
   }
   void AwaitHeld(std::uint64_t count) {
-    while (context_->held != count) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    while (context_->held->held() != count) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   void EndIteration(int number) {
     Update("d1", number, AllWeights(1));
@@ -41,7 +41,7 @@ TEST_F(RefusedAgainTest, AFullIteration) {
   const Started started = third.get();
   EXPECT_EQ(started->retcode(), 200);
   EXPECT_EQ(started->iteration(), 2);
-  EXPECT_EQ(context_->held, 0U);
+  EXPECT_EQ(context_->held->held(), 0U);
 }
 
 // Some may take their places again, so the cache is asked who they are although the round is full.
