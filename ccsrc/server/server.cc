@@ -12,10 +12,11 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "base/lost_coroutine.h"
 #include "base/non_finite.h"
 #include "rounds/routes.h"
 #include "server/advertised.h"
-#include "server/limit_report.h"
 
 namespace msfl::server {
 namespace {
@@ -29,18 +30,6 @@ constexpr std::chrono::milliseconds kStopGrace(5000);
 std::size_t LoopCount(const ServerOptions& options) {
   if (options.io_threads != 0) return options.io_threads;
   return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
-}
-
-Task<> WatchLimits(std::shared_ptr<BufferPool> pool, const net::HttpServer& http) {
-  LimitReport report;
-  const Executor executor = co_await asio::this_coro::executor;
-  asio::basic_waitable_timer<SteadyClock, asio::wait_traits<SteadyClock>, Executor> timer(executor);
-  while (true) {
-    timer.expires_after(kWatchInterval);
-    co_await timer.async_wait(kAwait);
-    pool->TrimUnused();
-    report.Log(http.stats());
-  }
 }
 
 cache::JobStoreOptions StoreOptions(const ServerOptions& options) {
@@ -110,15 +99,32 @@ Result<void> Server::Start(const std::vector<StartFeature>& features, std::uint6
                  "Failed to register server " + node_id_ + " to distributed cache: " + joined.error().text};
   }
   asio::co_spawn(loops_.loop(0), job_->Beat(), asio::detached);
-  asio::co_spawn(loops_.control(), WatchLimits(pool_, *http_), asio::detached);  // ends with the loop
+  asio::co_spawn(loops_.control(), WatchLimits(), asio::detached);
   running_ = asio::co_spawn(
       loops_.control(),
       [this]() -> Task<> {
+        LostCoroutine lost([this] { on_stopped_("the job can't go on, there may be no memory"); });
         std::string fault = co_await job_->Run();
+        lost.Ended();
         on_stopped_(std::move(fault));
       },
       asio::use_future);
   return {};
+}
+
+Task<> Server::WatchLimits() {
+  const Executor executor = co_await asio::this_coro::executor;
+  asio::basic_waitable_timer<SteadyClock, asio::wait_traits<SteadyClock>, Executor> timer(executor);
+  while (true) {
+    timer.expires_after(kWatchInterval);
+    co_await timer.async_wait(kAwait);
+    try {
+      pool_->TrimUnused();
+      limit_report_.Log(http_->stats());
+    } catch (const std::exception& e) {  // no memory for a moment
+      MSFL_LOG(kError, "the limits can't be reported: " << e.what());
+    }
+  }
 }
 
 void Server::CutStartShort() {
@@ -233,7 +239,8 @@ Result<void> Server::Listen(std::size_t max_body_bytes) {
                      " MiB, but one update of this model may have " + std::to_string(max_body_bytes) +
                      " bytes; allowed is " + std::to_string((max_body_bytes + kMiB - 1) / kMiB) + " or more"};
   }
-  const net::HttpOptions http = Limits(options_, max_body_bytes);
+  net::HttpOptions http = Limits(options_, max_body_bytes);
+  http.on_lost = [this] { job_->Fail("devices can't be served any more, there may be no memory"); };
   {
     const std::lock_guard lock(made_mutex_);
     rounds_ = std::make_unique<rounds::RoundContext>(*job_, *store_, job_->options());
@@ -257,6 +264,7 @@ void Server::Stop() {
   // Not before another thread's CutStartShort() is through with the loops: it waits for them.
   const std::lock_guard made(made_mutex_);
   loops_.Stop();
+  if (http_) limit_report_.Log(http_->stats());  // what has struck since the last time
 }
 
 }  // namespace msfl::server

@@ -21,6 +21,7 @@
 #include "net/http_server.h"
 #include "options/server_options.h"
 #include "rounds/round_context.h"
+#include "server/limit_report.h"
 
 namespace msfl::server {
 
@@ -71,6 +72,8 @@ class Server {
   Result<void> Listen(std::size_t max_body_bytes);
   Result<void> TakeNodeAddress();
   std::string HttpAddress() const;
+  // Until its loop ends.
+  Task<> WatchLimits();
   // Runs a task on the control loop and waits for it.
   template <class T>
   Result<T> OnControlLoop(Task<Result<T>> task);
@@ -87,6 +90,7 @@ class Server {
   std::unique_ptr<job::Job> job_;
   std::unique_ptr<rounds::RoundContext> rounds_;
   std::unique_ptr<net::HttpServer> http_;
+  LimitReport limit_report_;
   // Holds the TCP port that the node is known by; Servers don't talk to each other yet.
   std::unique_ptr<asio::basic_socket_acceptor<asio::ip::tcp, Executor>> node_port_;
   std::future<void> running_;
