@@ -17,7 +17,8 @@ def measure(options: Options, megabytes: float, iterations: int) -> None:
     features = tensors(megabytes)
     loads = []
     bare = []
-    with Cluster(features, threshold=DEVICES) as cluster:
+    settings = {"limits": {"address_share": 1.0}}  # all the devices of a benchmark have one address
+    with Cluster(features, threshold=DEVICES, settings=settings) as cluster:
         cluster.load(DEVICES, DEVICES, rounds=ROUNDS)  # the first iteration meets cold memory
         for _ in range(options.runs):
             bare.append(yardstick(options, "receive_and_add", round(megabytes * 1e6)))
