@@ -100,6 +100,7 @@ std::optional<Exchange> ClosedLoop::Next(TimePoint now, bool learnt) {
 }
 
 TimePoint ClosedLoop::NextDue(TimePoint now) const {
+  if (stopped_at_) return TimePoint::max();
   if (now < resume_at_) return resume_at_;
   return later_.empty() ? TimePoint::max() : later_.top().not_before;
 }
@@ -208,20 +209,12 @@ void ClosedLoop::EndPass(TimePoint now) {
 
 void ClosedLoop::StopArrivals(TimePoint now) { stopped_at_ = now; }
 
-Ending ClosedLoop::EndingOf(Patience::State state) const {
-  if (state == Patience::State::kLasts) return Ending::kDone;
-  if (state == Patience::State::kSilent) return Ending::kSilent;
-  if (state == Patience::State::kErrors) return Ending::kErrors;
-  return phase_ == Phase::kStart || phase_ == Phase::kUpdate ? Ending::kFull : Ending::kNotReady;
-}
-
 std::optional<Ending> ClosedLoop::ended(TimePoint now) const {
   if (ending_) return ending_;
   if (stopped_at_ && (under_way_ == 0 || now >= *stopped_at_ + kAfterwards)) {
-    return EndingOf(patience_.AtTheEnd());
+    return patience_.AtTheEnd(now);
   }
-  const Patience::State state = patience_.At(now);
-  return state == Patience::State::kLasts ? std::nullopt : std::optional(EndingOf(state));
+  return patience_.At(now);
 }
 
 std::uint64_t ClosedLoop::Overdue(TimePoint) const { return 0; }

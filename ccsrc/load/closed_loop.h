@@ -41,7 +41,6 @@ class ClosedLoop : public Schedule {
   void EndPass(TimePoint now);
   void EndSwitch(const Exchange& exchange, TimePoint now);
   void Enter(Phase phase, TimePoint now);
-  Ending EndingOf(Patience::State state) const;
   Clock::duration SwitchPoll(TimePoint now) const;
 
   const LoadOptions& options_;

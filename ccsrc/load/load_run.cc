@@ -127,8 +127,9 @@ void LoadRun::Loop() {
     }
     if (!ending_) ending_ = schedule_->ended(now);
     if (ending_) break;
-    Dispatch();
-    TimePoint until = std::min(schedule_->NextDue(now), next_tick_);
+    // Who finds no connection is sent when one gets free, or has paused.
+    const bool free = Dispatch();
+    TimePoint until = free ? std::min(schedule_->NextDue(now), next_tick_) : next_tick_;
     if (!stopping) until = std::min(until, stop_at);
     bool interrupted = false;
     for (const epoll_event& event : pool_.Wait(until, interrupted)) Handle(event.data.u32);
@@ -136,16 +137,20 @@ void LoadRun::Loop() {
   }
 }
 
-void LoadRun::Dispatch() {
+bool LoadRun::Dispatch() {
   const TimePoint now = Clock::now();
   while (!ending_) {
     const std::optional<std::uint32_t> index = pool_.Acquire(now);
-    if (!index) return;
+    if (!index) return false;
     const std::optional<Exchange> exchange = schedule_->Next(now, messages_.learnt());
     account_.Note(schedule_->phase(), report_);
-    if (!exchange) return pool_.PutBack(*index);
+    if (!exchange) {
+      pool_.PutBack(*index);
+      break;
+    }
     Begin(*index, *exchange);
   }
+  return true;
 }
 
 void LoadRun::Begin(std::uint32_t index, const Exchange& exchange) {

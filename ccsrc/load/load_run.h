@@ -30,7 +30,8 @@ class LoadRun {
   Result<void> Check() const;
   bool OpenAll();
   void Loop();
-  void Dispatch();
+  // Sends what is due. False if it was not asked what that is, since no connection is free.
+  bool Dispatch();
   void Begin(std::uint32_t index, const Exchange& exchange);
   void SendNow(std::uint32_t index);
   void Handle(std::uint32_t index);

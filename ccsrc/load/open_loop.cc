@@ -125,23 +125,15 @@ void OpenLoop::Broken(const Exchange& exchange, TimePoint now) {
 
 void OpenLoop::StopArrivals(TimePoint now) { stopped_at_ = now; }
 
-Ending OpenLoop::EndingOf(Patience::State state) const {
-  if (state == Patience::State::kLasts) return Ending::kDone;
-  if (state == Patience::State::kSilent) return Ending::kSilent;
-  if (state == Patience::State::kErrors) return Ending::kErrors;
-  return began_ ? Ending::kNotReady : Ending::kFull;
-}
-
 std::optional<Ending> OpenLoop::ended(TimePoint now) const {
   if (ending_) return ending_;
   const bool nothing_left = under_way_ == 0 && (later_.empty() || given_up_);
   if ((AllArrived() && nothing_left) || (stopped_at_ && now >= *stopped_at_ + kAfterwards)) {
-    return EndingOf(patience_.AtTheEnd());
+    return patience_.AtTheEnd(now);
   }
   // Between arrivals nothing has to happen.
   if (nothing_left && began_) return std::nullopt;
-  const Patience::State state = patience_.At(now);
-  return state == Patience::State::kLasts ? std::nullopt : std::optional(EndingOf(state));
+  return patience_.At(now);
 }
 
 std::uint64_t OpenLoop::Overdue(TimePoint now) const {

@@ -30,8 +30,6 @@ class OpenLoop : public Schedule {
   // The exchange after one that was accepted, due now.
   void Continue(const Exchange& exchange, std::int32_t iteration, TimePoint now);
 
-  Ending EndingOf(Patience::State state) const;
-
   const LoadOptions& options_;
   Round first_ = Round::kStartFlJob;
   std::uint64_t total_ = 0;  // 0: until StopArrivals

@@ -1,22 +1,17 @@
-// When a run has heard nothing new for too long, and what was missing.
+// When a run has heard nothing new for too long, and how it ends then.
 #pragma once
 
-#include <cstdint>
+#include <algorithm>
+#include <optional>
 
 #include "load/answer.h"
 #include "load/load_options.h"
+#include "load/tally.h"
 
 namespace msfl::load {
 
 class Patience {
  public:
-  enum class State : std::uint8_t {
-    kLasts,
-    kSilent,  // nobody answers any more
-    kErrors,  // there are answers, but nothing except errors
-    kStuck,   // there are others as well, but none that is progress
-  };
-
   Patience(const LoadOptions& options, TimePoint now)
       : length_(Seconds(options.patience)), last_answer_(now), last_progress_(now) {}
 
@@ -27,6 +22,7 @@ class Patience {
     progressed_ = progressed_ || (progress && !is_error);
     ++(is_error ? errors_ : good_);
     broken_ = false;
+    last_verdict_ = answer.verdict;
   }
   void NoteBroken() { broken_ = true; }
   // Nothing was waited for until now.
@@ -37,23 +33,32 @@ class Patience {
   bool only_errors() const { return errors_ > 0 && good_ == 0; }
   std::uint64_t errors() const { return errors_; }
 
-  State At(TimePoint now) const {
-    if (now - last_progress_ <= length_) return State::kLasts;
-    // What was said before connections broke is not the last word.
-    return broken_ || now - last_answer_ > length_ ? State::kSilent : State::kStuck;
+  // Nothing while there is still hope.
+  std::optional<Ending> At(TimePoint now) const {
+    if (now - last_progress_ <= length_) return std::nullopt;
+    return now - last_answer_ > length_ || HasFallenSilent(now) ? Ending::kSilent : Stuck();
   }
 
-  // When there is nothing left to wait for: kLasts if it was not all in vain.
-  State AtTheEnd() const {
-    if (progressed_) return State::kLasts;
-    if (only_errors()) return State::kErrors;
-    return broken_ || good_ == 0 ? State::kSilent : State::kStuck;
+  // When there is nothing left to wait for.
+  Ending AtTheEnd(TimePoint now) const {
+    if (progressed_) return Ending::kDone;
+    if (only_errors()) return Ending::kErrors;
+    return good_ == 0 || HasFallenSilent(now) ? Ending::kSilent : Stuck();
   }
 
  private:
+  // What was said before connections broke is not the last word; but some break while others are answered.
+  bool HasFallenSilent(TimePoint now) const {
+    return broken_ &&
+           now - last_answer_ > std::clamp<Clock::duration>(length_ / 10, kShortestLull, kLongestLull);
+  }
+  Ending Stuck() const { return last_verdict_ == Verdict::kRefused ? Ending::kFull : Ending::kNotReady; }
+
+  static constexpr std::chrono::milliseconds kShortestLull{100}, kLongestLull{1000};
   const Clock::duration length_;
   TimePoint last_answer_, last_progress_;
   bool progressed_ = false, broken_ = false;
+  Verdict last_verdict_ = Verdict::kNotReady;
   std::uint64_t good_ = 0, errors_ = 0;  // answers
 };
 

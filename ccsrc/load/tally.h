@@ -45,7 +45,7 @@ enum class Ending : std::uint8_t {
   kNobody,       // no connection could be opened
   kErrors,       // an iteration brought nothing but errors
   kFull,         // no progress: the round stays full
-  kNotReady,     // no progress: the iteration is not over
+  kNotReady,     // no progress: the iteration is not over, or the Servers are in safemode
   kSilent,       // no progress: no answers
   kNoModel,      // startFLJob was answered without a usable model
 };

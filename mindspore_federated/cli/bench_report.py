@@ -18,7 +18,8 @@ _EXPLANATIONS = {
     "only_errors": "nothing but errors",
     "no_model": "startFLJob was answered without a model",
     "round_full": "the round was full all the time",
-    "not_ready": "an iteration was not over in time: does the job wait for more devices than there are?",
+    "not_ready": "the Servers were not ready: they were in safemode, or an iteration was not over in time "
+    "(does the job wait for more devices than there are?)",
     "no_answer": "nothing was answered any more",
 }
 # How a Server without a place for a connection looks from outside.

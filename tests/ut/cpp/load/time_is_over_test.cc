@@ -21,7 +21,7 @@ class TimeIsOver : public testing::Test {
     options.rate = std::is_same_v<Loop, OpenLoop> ? 100 : 0;
     options.patience = 60;
     Player player;
-    player.stop_at = player.now + milliseconds(500);
+    player.stop_at = player.now + milliseconds(3000);
     Loop schedule(options, player.now);
     const TimePoint stop_at = player.stop_at;
     const Ending ending = player.Play(schedule, [&](const Exchange& exchange) {
@@ -63,6 +63,19 @@ TYPED_TEST(TimeIsOver, ARunThatWasAllInVainSaysWhy) {
   }),
             Ending::kSilent)
       << "what was said before connections broke is not the last word";
+}
+
+TYPED_TEST(TimeIsOver, SomeBrokenConnectionsAmongAnswersAreNoSilence) {
+  for (const Verdict verdict : {Verdict::kRefused, Verdict::kSafemode}) {
+    for (int ends_at = 0; ends_at < 5; ++ends_at) {
+      int told = ends_at;
+      EXPECT_EQ(this->End([&](const Exchange&) -> std::optional<Answer> {
+        if (++told % 5 == 0) return std::nullopt;
+        return Make(verdict);
+      }),
+                verdict == Verdict::kRefused ? Ending::kFull : Ending::kNotReady);
+    }
+  }
 }
 
 TYPED_TEST(TimeIsOver, WhatIsUnderWayIsWaitedForButNotForEver) {
