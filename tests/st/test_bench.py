@@ -240,7 +240,7 @@ def test_rubbish_is_an_error_by_cause(answer, cause):
     [
         (
             b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 27\r\n\r\nThe cluster is in safemode.",
-            "round_full",
+            "not_ready",
             ExitCode.TIMEOUT,
         ),
         (
