@@ -6,8 +6,9 @@
 namespace msfl::rounds {
 namespace {
 
-// Enough for Unix milliseconds until the year 2109.
-constexpr unsigned kTimeBits = 42;
+// In units of 64 ms since 2025, which is enough until 2059; earlier and later times are these ends.
+constexpr std::int64_t kEpochMs = 1'735'689'600'000, kUnitMs = 64;
+constexpr unsigned kTimeBits = 34;
 constexpr std::uint64_t kTimeMask = (std::uint64_t{1} << kTimeBits) - 1;
 
 // The iteration is part of it: what was said in another one does not count. The multiplier is 2^64 divided by
@@ -17,7 +18,9 @@ std::uint64_t Tag(DeviceHash device, std::uint64_t iteration) {
 }
 
 std::uint64_t Time(std::int64_t ms) {
-  return static_cast<std::uint64_t>(std::clamp<std::int64_t>(ms, 0, kTimeMask));
+  // A place that is taken is never 0.
+  return static_cast<std::uint64_t>(
+      std::clamp<std::int64_t>((std::max(ms, kEpochMs) - kEpochMs) / kUnitMs, 1, kTimeMask));
 }
 
 }  // namespace
@@ -34,7 +37,7 @@ void ReturningDevices::Note(DeviceHash device, std::uint64_t iteration, std::int
     std::uint64_t seen = 0;
     for (Place& candidate : row.places) {
       const std::uint64_t word = candidate.load(std::memory_order_relaxed);
-      const bool own = (word & ~kTimeMask) == tag;
+      const bool own = word != 0 && (word & ~kTimeMask) == tag;
       if (place == nullptr || own || (word & kTimeMask) < (seen & kTimeMask)) {
         place = &candidate;
         seen = word;
@@ -50,7 +53,7 @@ bool ReturningDevices::HasReturned(DeviceHash device, std::uint64_t iteration, s
   const std::uint64_t tag = Tag(device, iteration);
   for (const Place& place : RowOf(device).places) {
     const std::uint64_t word = place.load(std::memory_order_relaxed);
-    if ((word & ~kTimeMask) == tag) return (word & kTimeMask) <= Time(now_ms);
+    if (word != 0 && (word & ~kTimeMask) == tag) return (word & kTimeMask) <= Time(now_ms);
   }
   return false;
 }

@@ -20,10 +20,10 @@ DeviceHash HashDevice(std::string_view fl_id);
 //
 // What its size costs. Each device has one row, of `kWays` places. A ninth device of one row drives out the
 // one whose time comes first, and that one is refused at once if it comes back after all: of 2^18 devices
-// that are away at the same time about 40 suffer that, of 2^16 none. Two devices of one row that agree in 22
-// more bits of their hashes (one in half a million for a device in a full row) are taken for each other: one
-// that was told nothing then waits for the next iteration instead of being refused. The hash has no secret,
-// so somebody may choose names that drive out a device; it is then served as if nobody remembered it.
+// that are away at the same time about 40 suffer that, of 2^16 none. Two devices of one row that agree in 30
+// more bits of their hashes (one in a hundred million for a device in a full row) are taken for each other:
+// one that was told nothing then waits for the next iteration instead of being refused. The hash has no
+// secret, so somebody may choose names that drive out a device; it is then served as if nobody remembered it.
 class ReturningDevices {
  public:
   // `rows` is a power of two. 8 MB as it is.
@@ -31,13 +31,13 @@ class ReturningDevices {
 
   // In `iteration` the device was told to come back at `when_ms` (Unix), or it may do so from then on.
   void Note(DeviceHash device, std::uint64_t iteration, std::int64_t when_ms);
-  // Whether it was told so in this iteration and the time has come.
+  // Whether it was told so in this iteration and the time has come, to 64 ms.
   bool HasReturned(DeviceHash device, std::uint64_t iteration, std::int64_t now_ms) const;
 
  private:
   static constexpr std::size_t kWays = 8;
   // Tag of device and iteration above, time below. Nothing else belongs to a place, so each is read and
-  // written as one word; an empty one is that of a device which nobody waits for any more.
+  // written as one word; 0 is an empty one.
   using Place = std::atomic<std::uint64_t>;
   struct alignas(64) Row {
     std::array<Place, kWays> places{};

@@ -10,6 +10,9 @@
 namespace msfl::rounds {
 namespace {
 
+constexpr std::int64_t kStart = 1'800'000'000'000;  // Unix ms
+constexpr std::int64_t kUnit = 64;                  // told apart
+
 DeviceHash Device(int number) { return HashDevice("device " + std::to_string(number)); }
 
 int Remembered(const ReturningDevices& devices, int count, std::uint64_t iteration, std::int64_t now_ms) {
@@ -21,15 +24,16 @@ int Remembered(const ReturningDevices& devices, int count, std::uint64_t iterati
 TEST(ReturningDevices, OneThatCameBackAsItWasTold) {
   ReturningDevices devices;
   const DeviceHash a = HashDevice("a"), b = HashDevice("b");
-  EXPECT_FALSE(devices.HasReturned(a, 3, 1000));
-  devices.Note(a, 3, 1000);
-  EXPECT_FALSE(devices.HasReturned(a, 3, 999)) << "too soon";
-  EXPECT_TRUE(devices.HasReturned(a, 3, 1000));
-  EXPECT_TRUE(devices.HasReturned(a, 3, 5000));
-  EXPECT_FALSE(devices.HasReturned(a, 4, 5000)) << "in another iteration it begins anew";
-  EXPECT_FALSE(devices.HasReturned(b, 3, 5000));
-  devices.Note(a, 3, 9000);
-  EXPECT_FALSE(devices.HasReturned(a, 3, 5000)) << "the newest word counts";
+  const std::int64_t when = kStart + 1000, later = kStart + 5000;
+  EXPECT_FALSE(devices.HasReturned(a, 3, when));
+  devices.Note(a, 3, when);
+  EXPECT_FALSE(devices.HasReturned(a, 3, when - kUnit)) << "too soon";
+  EXPECT_TRUE(devices.HasReturned(a, 3, when));
+  EXPECT_TRUE(devices.HasReturned(a, 3, later));
+  EXPECT_FALSE(devices.HasReturned(a, 4, later)) << "in another iteration it begins anew";
+  EXPECT_FALSE(devices.HasReturned(b, 3, later));
+  devices.Note(a, 3, kStart + 9000);
+  EXPECT_FALSE(devices.HasReturned(a, 3, later)) << "the newest word counts";
 }
 
 TEST(ReturningDevices, TimesThatDoNotFit) {
@@ -42,26 +46,35 @@ TEST(ReturningDevices, TimesThatDoNotFit) {
   EXPECT_FALSE(devices.HasReturned(a, 2, 1'800'000'000'000));
 }
 
+// An empty place belongs to nobody, whatever its hash.
+TEST(ReturningDevices, WhoWasNeverToldAnythingHasNotReturned) {
+  const ReturningDevices devices;
+  EXPECT_FALSE(devices.HasReturned(0, 0, kStart)) << "all bits of its tag are 0";
+  for (DeviceHash device = 0; device < 1 << 22; ++device) {
+    ASSERT_FALSE(devices.HasReturned(device, 1, kStart)) << device;
+  }
+}
+
 TEST(ReturningDevices, ACrowdIsRemembered) {
   ReturningDevices devices;
   constexpr int kCrowd = 1 << 16;
-  for (int i = 0; i < kCrowd; ++i) devices.Note(Device(i), 1, 1000);
-  EXPECT_EQ(Remembered(devices, kCrowd, 1, 1000), kCrowd);
-  EXPECT_EQ(Remembered(devices, kCrowd, 1, 999), 0);
-  EXPECT_LE(Remembered(devices, kCrowd, 2, 1000), 2);
+  for (int i = 0; i < kCrowd; ++i) devices.Note(Device(i), 1, kStart);
+  EXPECT_EQ(Remembered(devices, kCrowd, 1, kStart), kCrowd);
+  EXPECT_EQ(Remembered(devices, kCrowd, 1, kStart - kUnit), 0);
+  EXPECT_LE(Remembered(devices, kCrowd, 2, kStart), 1);
 }
 
 TEST(ReturningDevices, WhoseTimeCameFirstIsForgottenFirst) {
   ReturningDevices devices(1);
-  for (int i = 0; i < 1000; ++i) devices.Note(Device(i), 1, 1000 + i);
-  for (int i = 992; i < 1000; ++i) EXPECT_TRUE(devices.HasReturned(Device(i), 1, 2000)) << i;
-  EXPECT_EQ(Remembered(devices, 1000, 1, 2000), 8);
+  for (int i = 0; i < 1000; ++i) devices.Note(Device(i), 1, kStart + i * kUnit);
+  for (int i = 992; i < 1000; ++i) EXPECT_TRUE(devices.HasReturned(Device(i), 1, kStart + 1000 * kUnit)) << i;
+  EXPECT_EQ(Remembered(devices, 1000, 1, kStart + 1000 * kUnit), 8);
 }
 
 TEST(ReturningDevices, AnIterationDrivesOutThoseBefore) {
   ReturningDevices devices(1);
   for (std::uint64_t iteration = 1; iteration < 1000; ++iteration) {
-    const auto now = static_cast<std::int64_t>(iteration);
+    const std::int64_t now = kStart + static_cast<std::int64_t>(iteration) * kUnit;
     for (int i = 0; i < 8; ++i) devices.Note(Device(i), iteration, now);
     EXPECT_EQ(Remembered(devices, 8, iteration, now), 8);
     EXPECT_EQ(Remembered(devices, 8, iteration - 1, now), 0);
@@ -75,13 +88,13 @@ TEST(ReturningDevices, FromSeveralThreadsAtOnce) {
   for (int thread = 0; thread < kThreads; ++thread) {
     threads.emplace_back([&devices, thread] {
       for (int i = thread * kEach; i < (thread + 1) * kEach; ++i) {
-        devices.Note(Device(i), 1, 1000);
-        EXPECT_TRUE(devices.HasReturned(Device(i), 1, 1000));
+        devices.Note(Device(i), 1, kStart);
+        EXPECT_TRUE(devices.HasReturned(Device(i), 1, kStart));
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(Remembered(devices, kThreads * kEach, 1, 1000), kThreads * kEach);
+  EXPECT_EQ(Remembered(devices, kThreads * kEach, 1, kStart), kThreads * kEach);
 }
 
 }  // namespace
