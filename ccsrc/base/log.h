@@ -29,11 +29,14 @@ void WriteLog(LogLevel level, const char* file, int line, std::string text);
 }  // namespace msfl
 
 // MSFL_LOG(kInfo, "iteration " << n << " is valid");
+// Throws nothing: a line for which there is no memory is dropped, since it often tells of just that.
 #define MSFL_LOG(level_, stream_)                                                                 \
   do {                                                                                            \
-    if (::msfl::LogEnabled(::msfl::LogLevel::level_)) {                                           \
+    if (!::msfl::LogEnabled(::msfl::LogLevel::level_)) break;                                     \
+    try {                                                                                         \
       std::ostringstream msfl_log_;                                                               \
       msfl_log_ << stream_;                                                                       \
       ::msfl::WriteLog(::msfl::LogLevel::level_, __FILE__, __LINE__, std::move(msfl_log_).str()); \
+    } catch (...) {                                                                               \
     }                                                                                             \
   } while (false)

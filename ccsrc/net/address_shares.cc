@@ -5,7 +5,7 @@
 namespace msfl::net {
 
 std::size_t AddressShares::Ceiling(std::size_t count, double share) {
-  if (share >= 1.0) return SIZE_MAX;  // of connections a newcomer is one more, until an idle one is gone
+  if (share >= 1.0) return SIZE_MAX;  // also while a newcomer is there beside the idle one it replaces
   const double allowed = share * static_cast<double>(count);
   return allowed >= 1.0 ? static_cast<std::size_t>(allowed) : 1;
 }

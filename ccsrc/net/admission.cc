@@ -6,6 +6,7 @@
 #include <utility>
 
 namespace msfl::net {
+
 Admission::Admission(EventLoops& loops, std::shared_ptr<HttpContext> context)
     : loops_(loops),
       context_(std::move(context)),

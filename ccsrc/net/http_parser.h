@@ -41,8 +41,9 @@ class HttpRequestParser : public boost::beast::http::basic_parser<true> {
   // Takes the pieces of a chunked body and returns how many bytes it took. If that is not all, put() ends
   // with http::error::need_buffer, and goes on there the next time.
   std::function<std::size_t(std::string_view)> on_chunk;
-  // A chunk that announces more ends put() with http::error::body_limit.
-  std::uint64_t max_chunk_bytes = 0;
+  // How much more a chunked body may have. A chunk that announces more ends put() with
+  // http::error::body_limit.
+  std::uint64_t body_bytes_left = 0;
 
  private:
   using Code = boost::beast::error_code;
@@ -76,7 +77,7 @@ class HttpRequestParser : public boost::beast::http::basic_parser<true> {
   void on_body_init_impl(const boost::optional<std::uint64_t>&, Code&) override {}
   std::size_t on_body_impl(View body, Code&) override { return body.size(); }
   void on_chunk_header_impl(std::uint64_t size, View, Code& ec) override {
-    if (size > max_chunk_bytes) ec = boost::beast::http::error::body_limit;
+    if (size > body_bytes_left) ec = boost::beast::http::error::body_limit;
   }
   std::size_t on_chunk_body_impl(std::uint64_t, View body, Code& ec) override {
     const std::size_t taken = on_chunk({body.data(), body.size()});

@@ -132,7 +132,7 @@ Task<> HttpServer::Impl::Accept(std::shared_ptr<Impl> self, LiveHold) {
     try {
       co_await AcceptNext(self, state);
     } catch (const std::exception& e) {  // no memory for a moment
-      self->Complain(state, "can't serve a connection: ", e.what());
+      self->Complain(state, "can't serve a connection, there may be no memory: ", e.what());
       std::this_thread::sleep_for(kAcceptPause);  // others may give some back
     }
   }

@@ -150,7 +150,7 @@ std::size_t HttpSession<Stream>::TakeChunk(std::string_view piece, Chunks& chunk
     if (taken > 0) std::memcpy(chunks.data + chunks.held, piece.data(), taken);
     chunks.held += taken;
   }
-  parser_->max_chunk_bytes -= taken;
+  parser_->body_bytes_left -= taken;
   return taken;
 }
 
@@ -188,7 +188,7 @@ auto HttpSession<Stream>::ReadChunkedBody() -> Task<Body> {
   Chunks chunks;
   chunks.data = small_.data();
   chunks.capacity = kSmallBody;
-  parser_->max_chunk_bytes = body_limit_;
+  parser_->body_bytes_left = body_limit_;
   parser_->on_chunk = [this, &chunks](std::string_view piece) { return TakeChunk(piece, chunks); };
   if (MustAsk()) {
     // Nobody knows its length: who asks first gets room for a start.

@@ -10,8 +10,9 @@
 namespace msfl::net {
 namespace {
 
-// Whether a peer that says nothing, while its request is worked on, is still there.
-constexpr int kProbeAfterSeconds = 30, kProbeEverySeconds = 10, kProbes = 3;
+// Whether a peer that says nothing, while its request is worked on, is still there. It is given up when it
+// has been silent for TCP_USER_TIMEOUT, which stands in for a number of probes (tcp(7)).
+constexpr int kProbeAfterSeconds = 30, kProbeEverySeconds = 10;
 // The server's own deadline for answers comes first, and is counted.
 constexpr std::chrono::seconds kUnacknowledgedMargin{5};
 
@@ -26,7 +27,6 @@ void SetInheritedOptions(int listener, const HttpOptions& options) {
   Set(listener, SOL_SOCKET, SO_KEEPALIVE, 1);
   Set(listener, IPPROTO_TCP, TCP_KEEPIDLE, kProbeAfterSeconds);
   Set(listener, IPPROTO_TCP, TCP_KEEPINTVL, kProbeEverySeconds);
-  Set(listener, IPPROTO_TCP, TCP_KEEPCNT, kProbes);
   // A slow reader is given up when it has taken nothing from one look at it to the next.
   const std::chrono::milliseconds unacknowledged = 2 * options.body_stall_timeout + kUnacknowledgedMargin;
   Set(listener, IPPROTO_TCP, TCP_USER_TIMEOUT,

@@ -98,12 +98,15 @@ Result<void> Server::Start(const std::vector<StartFeature>& features, std::uint6
     return Error{joined.error().code,
                  "Failed to register server " + node_id_ + " to distributed cache: " + joined.error().text};
   }
-  asio::co_spawn(loops_.loop(0), job_->Beat(), asio::detached);
+  beating_ = asio::co_spawn(loops_.loop(0), job_->Beat(), asio::use_future);
   asio::co_spawn(loops_.control(), WatchLimits(), asio::detached);
   running_ = asio::co_spawn(
       loops_.control(),
       [this]() -> Task<> {
-        LostCoroutine lost([this] { on_stopped_("the job can't go on, there may be no memory"); });
+        LostCoroutine lost([this] {
+          job_->Fail("the job can't go on, there may be no memory");
+          on_stopped_("the job can't go on, there may be no memory");
+        });
         std::string fault = co_await job_->Run();
         lost.Ended();
         on_stopped_(std::move(fault));
@@ -120,10 +123,9 @@ Task<> Server::WatchLimits() {
     co_await timer.async_wait(kAwait);
     try {
       pool_->TrimUnused();
-      limit_report_.Log(http_->stats());
-    } catch (const std::exception& e) {  // no memory for a moment
-      MSFL_LOG(kError, "the limits can't be reported: " << e.what());
+    } catch (const std::bad_alloc&) {  // for the list of what is to be freed: at the next time
     }
+    limit_report_.Log(http_->stats());
   }
 }
 
@@ -259,6 +261,7 @@ void Server::Stop() {
   stopped_ = true;
   // Devices are answered (safemode) until the cluster knows that this Server has left.
   if (running_.valid()) running_.wait();
+  if (beating_.valid()) beating_.wait();  // it must not outlive the job
   if (http_) http_->Stop(kStopGrace);
   if (redis_) redis_->Stop();
   // Not before another thread's CutStartShort() is through with the loops: it waits for them.

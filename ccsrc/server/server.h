@@ -93,7 +93,7 @@ class Server {
   LimitReport limit_report_;
   // Holds the TCP port that the node is known by; Servers don't talk to each other yet.
   std::unique_ptr<asio::basic_socket_acceptor<asio::ip::tcp, Executor>> node_port_;
-  std::future<void> running_;
+  std::future<void> running_, beating_;
   std::string advertised_http_host_, node_id_, tcp_address_;
 
   std::atomic<std::uint64_t> iterations_valid_{0}, iterations_failed_{0};

@@ -67,7 +67,6 @@ TEST_F(SocketOptions, SilentPeersAreProbed) {
   EXPECT_NE(Option(*end, SOL_SOCKET, SO_KEEPALIVE), 0);
   EXPECT_EQ(Option(*end, IPPROTO_TCP, TCP_KEEPIDLE), 30);
   EXPECT_EQ(Option(*end, IPPROTO_TCP, TCP_KEEPINTVL), 10);
-  EXPECT_EQ(Option(*end, IPPROTO_TCP, TCP_KEEPCNT), 3);
   EXPECT_EQ(Option(*end, IPPROTO_TCP, TCP_USER_TIMEOUT), 65'000);
 }
 
