@@ -22,7 +22,7 @@ class Patience {
     progressed_ = progressed_ || (progress && !is_error);
     ++(is_error ? errors_ : good_);
     broken_ = false;
-    last_verdict_ = answer.verdict;
+    if (!is_error) last_verdict_ = answer.verdict;
   }
   void NoteBroken() { broken_ = true; }
   // Nothing was waited for until now.
@@ -42,8 +42,7 @@ class Patience {
   // When there is nothing left to wait for.
   Ending AtTheEnd(TimePoint now) const {
     if (progressed_) return Ending::kDone;
-    if (only_errors()) return Ending::kErrors;
-    return good_ == 0 || HasFallenSilent(now) ? Ending::kSilent : Stuck();
+    return good_ + errors_ == 0 || HasFallenSilent(now) ? Ending::kSilent : Stuck();
   }
 
  private:
@@ -52,7 +51,10 @@ class Patience {
     return broken_ &&
            now - last_answer_ > std::clamp<Clock::duration>(length_ / 10, kShortestLull, kLongestLull);
   }
-  Ending Stuck() const { return last_verdict_ == Verdict::kRefused ? Ending::kFull : Ending::kNotReady; }
+  Ending Stuck() const {
+    if (only_errors()) return Ending::kErrors;
+    return last_verdict_ == Verdict::kRefused ? Ending::kFull : Ending::kNotReady;
+  }
 
   static constexpr std::chrono::milliseconds kShortestLull{100}, kLongestLull{1000};
   const Clock::duration length_;
