@@ -30,7 +30,7 @@ struct ClientPlan {  // told to devices in startFLJob
 struct LimitOptions {
   std::uint64_t body_memory = std::uint64_t{1} << 30;  // bytes
   std::uint64_t body_wait_ms = 20'000;                 // for room in it
-  double address_share = 1;                            // of connections and of body_memory
+  double address_share = 1;                            // of connections, requests that wait, body_memory
   std::uint64_t header_ms = 10'000;                    // from a request's first byte to the end of its header
   std::uint64_t idle_ms = 50'000;                      // between requests
   std::uint64_t stall_ms = 30'000;                     // without a byte of a body

@@ -53,7 +53,7 @@ std::string_view Refusal(const job::Gate::View& view, const Route& route) {
   return view.switching || view.iteration == nullptr ? kSafemodeText : std::string_view();
 }
 
-// Empty if as many requests wait as may: what they wait for may have to come over the connections of others.
+// Empty if as many requests wait as may.
 net::AddressShares::Hold TakeWait(RoundContext& context, const net::HttpRequest& request) {
   net::AddressShares::Hold wait = context.held->Take(request.address);
   if (context.held->held() > RoundContext::MostHeld(context.options)) return {};

@@ -48,6 +48,11 @@ class Status(NamedTuple):
     counted: int  # updates of this iteration
 
 
+def is_over(iteration: int, iterations: int) -> bool:
+    """Whether all `iterations` of an instance (0: unknown) are over, when its record is at `iteration`."""
+    return 0 < iterations < iteration
+
+
 def standing(state: str, iteration: int, iterations: int) -> str:
     """One of STATES and the iteration, as ``running, iteration 2 of 3``.
 
@@ -56,7 +61,7 @@ def standing(state: str, iteration: int, iterations: int) -> str:
     Args:
         iterations: of the instance; 0 if unknown.
     """
-    if not 0 < iterations < iteration:
+    if not is_over(iteration, iterations):
         return f"{state}, iteration {iteration}{f' of {iterations}' if iterations else ''}"
     if state == "finished":
         return f"finished after {iterations} iterations"

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from mindspore_federated.cli.failure import CommandError, ExitCode, guarded
-from mindspore_federated.cli.job_cache import STATES, connect, standing
+from mindspore_federated.cli.job_cache import STATES, connect, is_over, standing
 from mindspore_federated.cli.options import SCHEDULER_ADDRESS, AsJson, MaybeJobFile, TokenFile, read_token
 from mindspore_federated.cli.output import print_json, print_pairs, print_table, text
 from mindspore_federated.config import load_common_config
@@ -149,7 +149,7 @@ def _show(answer: dict[str, Any]) -> None:
             pairs.append((name, text(answer[name])))
     if "iteration" in answer:
         pairs.append(("state", standing(answer["state"], answer["iteration"], answer["iterations"])))
-        if not 0 < answer["iterations"] < answer["iteration"]:
+        if not is_over(answer["iteration"], answer["iterations"]):
             pairs.append(("devices", f"{answer['started']} started, {answer['counted']} updates counted"))
         if not answer["last_iteration_valid"]:
             pairs.append(("last iteration", f"failed: {text(answer['last_iteration_reason'])}"))

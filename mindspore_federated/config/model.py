@@ -234,8 +234,8 @@ class Limits(Section):
         le=UINT32_MAX,
     )
     address_share: Float32 = key(
-        "Share of the connections and of `body_memory` that one address (of IPv6: its first 64 bits) may "
-        "hold at a time. Behind a load balancer all clients have its address: 1.0.",
+        "Share of the connections, of the requests that wait and of `body_memory` that one address (of IPv6: "
+        "its first 64 bits) may hold at a time. Behind a load balancer all clients have its address: 1.0.",
         0.75,
         ours=True,
         gt=0.0,

@@ -17,9 +17,6 @@ class RefusedAgainTest : public RoundTest {
   void ComesBack(const std::string& fl_id, std::uint64_t iteration) {
     context_->returning.Note(HashDevice(fl_id), iteration, 0);
   }
-  void AwaitHeld(std::uint64_t count) {
-    while (context_->held->held() != count) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
   void EndIteration(int number) {
     Update("d1", number, AllWeights(1));
     Update("d2", number, AllWeights(3));

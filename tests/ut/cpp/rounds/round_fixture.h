@@ -85,6 +85,11 @@ class RoundTest : public testing::Test {
     return options;
   }
 
+  // Until so many requests wait.
+  void AwaitHeld(std::size_t count) {
+    while (context_->held->held() != count) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+
   // --- asking ---
 
   Bytes8 Ask(const std::string& round, const Bytes8& body) {
