@@ -120,6 +120,9 @@ class Server:
         `first_iteration` (1 or newest checkpoint + 1) counts only if the cache does not know the job.
         Raises CoreError.
         """
+    @staticmethod
+    def return_memory() -> None:
+        """Gives the system what this process has freed: the C library keeps blocks of up to 32 MB."""
     def next_event(self, timeout: float) -> Event | None:
         """The next event, waiting up to `timeout` seconds without the GIL."""
     def recorded(self, iteration: int) -> None:

@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include <malloc.h>
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
@@ -77,6 +78,13 @@ void BindServer(py::module_& module) {
   py::class_<ServerHandle>(module, "Server")
       .def(py::init<const ServerOptions&>(), py::arg("options"))
       .def("start", &ServerHandle::Start, py::arg("features"), py::arg("first_iteration"))
+      .def_static("return_memory",
+                  [] {
+                    const py::gil_scoped_release released;
+#ifdef __GLIBC__
+                    ::malloc_trim(0);
+#endif
+                  })
       .def("next_event", &ServerHandle::NextEvent, py::arg("timeout"))
       .def(
           "recorded",

@@ -56,7 +56,7 @@ class ServerSession:
         self._events = threading.Thread(target=self._drain, name="msfl-events")
 
     def run(self, features: Features, first_iteration: int) -> None:
-        """Blocks until a request to stop, or until the job is stopped.
+        """Blocks until a request to stop, or until the job is stopped. Empties `features`.
 
         Raises:
             JobError: the Server cannot be started, or could not go on.
@@ -105,6 +105,9 @@ class ServerSession:
         while starting.is_alive():
             self._begin_exit_on_signal()
             starting.join(_POLL_SECONDS)
+        # The core has a copy of its own: a model that came from a file need not stay here.
+        features.clear()
+        self._server.return_memory()
         if failures and not self._run.signals.requested:
             raise job_error(failures[0]) from failures[0]
         return not failures
