@@ -120,7 +120,7 @@ void ServedRounds::Begin(bool everybody_joined) {
   for (const auto& asked : waiting_) Promise(asked->done, "who waits is answered when the iteration ends");
   waiting_.clear();
   context_->returning = rounds::ReturningDevices(16);
-  Promise(context_->held == 0, "nobody is counted as held who is not");
+  Promise(context_->held->held() == 0, "nobody is counted as held who is not");
   Promise(!context_->withdrawing(), "withdrawals end");
   models_ = {{0, start_values_}};
   sums_.clear();
