@@ -50,8 +50,9 @@ def main() -> int:
     for path in sorted(folder.glob("*/programs.xml")):
         rows[path.parent.name] = program_totals(path)
     for name in ("fuzz", "python", "frameworks"):
-        if (folder / f"{name}.xml").is_file():
-            rows[name] = suite_totals(folder / f"{name}.xml")
+        suites = [suite_totals(path) for path in sorted(folder.glob(f"{name}*.xml"))]
+        if suites:
+            rows[name] = sum(passed for passed, _ in suites), sum(failed for _, failed in suites)
 
     stages = folder / "stages.txt"
     broken = [line.split()[1] for line in stages.read_text().splitlines()] if stages.is_file() else []
