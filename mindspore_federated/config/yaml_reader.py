@@ -81,6 +81,13 @@ class _Reader:
             value = self.constructor.construct_object(node)
         except (yaml.YAMLError, ValueError, OverflowError) as error:
             raise self.refuse(f"'{node.value[:40]}' cannot be read ({error})", line) from error
+        except (
+            AttributeError,
+            IndexError,
+            KeyError,
+        ) as error:  # PyYAML's, where an explicit tag does not fit
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            raise self.refuse(f"'{node.value[:40]}' is not what its tag {tag} says", line) from error
         return Scalar(value, line, plain=node.style is None)
 
     def entries(self, mapping: yaml.MappingNode) -> dict[str, Node]:
