@@ -104,7 +104,7 @@ Result<void> HttpServer::Impl::Open(const std::string& host, std::uint16_t port_
   if (!ec && endpoint.address().is_v6() && endpoint.address().is_unspecified()) {
     static_cast<void>(opened->set_option(asio::ip::v6_only(false), ec));
   }
-  if (!ec) SetInheritedOptions(opened->native_handle(), context->options);
+  if (!ec) SetInheritedOptions(opened->native_handle());
   if (!ec) static_cast<void>(opened->bind(endpoint, ec));
   if (!ec) static_cast<void>(opened->listen(kBacklog, ec));
   if (ec) return Error{Errc::kAddressInUse, "can't listen on " + where + ": " + ec.message()};

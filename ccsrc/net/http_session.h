@@ -72,8 +72,9 @@ class HttpSession final : public Session {
 
   // http_session_reply.h
   Task<bool> Send(HttpReply& reply, bool keep_alive);
-  Task<bool> Flush(GatherBuffers& pending, std::uint64_t bytes);
-  int Unacknowledged() noexcept;
+  Task<bool> Flush(GatherBuffers& pending, std::uint64_t written);
+  std::int64_t Taken() noexcept;
+  SteadyClock::time_point FlushedBy(SteadyClock::time_point now) const noexcept;
   SteadyClock::time_point Reprieve(SteadyClock::time_point now) noexcept override;
 
   Stream stream_;
@@ -94,8 +95,8 @@ class HttpSession final : public Session {
   bool endless_ = false;      // the same, but how much it is nobody knows
   bool closed_ = false;
   std::optional<TransferClock> flushing_;  // while an answer waits for its peer
-  std::uint64_t flushing_bytes_ = 0;       // of the answer
-  int unacknowledged_ = 0;                 // at the last look
+  std::uint64_t flushing_written_ = 0;     // of the answer, to the system
+  std::int64_t taken_ = 0;                 // of the answer, by the peer, at the last look
   std::span<const std::uint8_t> body_;
   NonFiniteMap non_finite_;
 };

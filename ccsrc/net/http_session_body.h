@@ -72,7 +72,7 @@ Task<bool> HttpSession<Stream>::AskForBody() {
   static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
   GatherBuffers pending;
   pending.Add(kContinue.data(), kContinue.size());
-  const bool asked = co_await Flush(pending, kContinue.size());
+  const bool asked = co_await Flush(pending, 0);
   co_return asked;
 }
 
@@ -120,7 +120,7 @@ auto HttpSession<Stream>::ReadBody(std::uint64_t length) -> Task<Body> {
     burst += received;
     if (ec == asio::error::would_block || ec == asio::error::try_again) {
       burst = 0;
-      WaitUntil(clock.Next(SteadyClock::now(), length), HttpLimit::kBodyTime);
+      WaitUntil(clock.Next(SteadyClock::now(), got), HttpLimit::kBodyTime);
       received = co_await stream_.async_read_some(piece, asio::redirect_error(kAwait, ec));
     }
     if (ec) co_return Body::kLost;

@@ -4,6 +4,7 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 
+#include <algorithm>
 #include <boost/asio/redirect_error.hpp>
 
 #include "net/http_session.h"
@@ -21,7 +22,6 @@ Task<bool> HttpSession<Stream>::Send(HttpReply& reply, bool keep_alive) {
     connection = parser_->version() >= 11 ? HttpConnection::kUnsaid : HttpConnection::kKeepAlive;
   WriteHttpHeader(out_, reply, loop_.date.Now(), connection);
   GatherBuffers pending;
-  std::uint64_t bytes = 0;
   if (parser_->verb() == boost::beast::http::verb::head) {
     pending.Add(out_.data(), out_.size());
   } else {
@@ -30,43 +30,50 @@ Task<bool> HttpSession<Stream>::Send(HttpReply& reply, bool keep_alive) {
     pending.Add(out_.data(), out_.size());
     if (!inlined) pending.Add(reply.head.data(), reply.head.size());
     pending.Add(reply.tail.data(), reply.tail.size());
-    bytes = reply.head.size() + reply.tail.size();
-    context_->stats.bytes_sent.fetch_add(bytes, std::memory_order_relaxed);
+    context_->stats.bytes_sent.fetch_add(reply.head.size() + reply.tail.size(), std::memory_order_relaxed);
   }
   error_code ec;
-  pending.Consume(TryWrite(stream_, pending, ec));
+  const std::size_t written = TryWrite(stream_, pending, ec);
+  pending.Consume(written);
   if (pending.empty()) co_return true;
   if (ec && ec != asio::error::would_block && ec != asio::error::try_again) co_return false;
   WaitUnless(reply.withdrawn);
-  const bool sent = co_await Flush(pending, bytes);
+  const bool sent = co_await Flush(pending, written);
   WaitUnless(nullptr);
   co_return sent;
 }
 
-// `bytes`: the length of the answer that this is the rest of.
+// `written`: what the system has of the answer that this is the rest of.
 template <class Stream>
-Task<bool> HttpSession<Stream>::Flush(GatherBuffers& pending, std::uint64_t bytes) {
+Task<bool> HttpSession<Stream>::Flush(GatherBuffers& pending, std::uint64_t written) {
   flushing_.emplace(context_->options, SteadyClock::now());
-  flushing_bytes_ = bytes;
+  flushing_written_ = written;
   error_code ec;
   while (!ec && !pending.empty()) {
-    unacknowledged_ = Unacknowledged();
-    WaitUntil(flushing_->Next(SteadyClock::now(), bytes), HttpLimit::kReplyTime);
+    taken_ = Taken();
+    WaitUntil(FlushedBy(SteadyClock::now()), HttpLimit::kReplyTime);
     const std::size_t sent = co_await stream_.async_write_some(pending, asio::redirect_error(kAwait, ec));
     pending.Consume(sent);
+    flushing_written_ += sent;
   }
   flushing_.reset();
   co_return !ec;
 }
 
-// Bytes that the system still holds for the peer.
+// What the peer has got of the answer: the system still holds the rest of what was written. Negative while it
+// holds something of answers before this one.
 template <class Stream>
-int HttpSession<Stream>::Unacknowledged() noexcept {
-  int bytes = 0;
+std::int64_t HttpSession<Stream>::Taken() noexcept {
+  int held = 0;
   if constexpr (requires(Stream& stream) { Socket(stream).native_handle(); }) {  // no stream of a test
-    if (::ioctl(Socket(stream_).native_handle(), SIOCOUTQ, &bytes) != 0) bytes = 0;
+    if (::ioctl(Socket(stream_).native_handle(), SIOCOUTQ, &held) != 0) held = 0;
   }
-  return bytes;
+  return static_cast<std::int64_t>(flushing_written_) - held;
+}
+
+template <class Stream>
+SteadyClock::time_point HttpSession<Stream>::FlushedBy(SteadyClock::time_point now) const noexcept {
+  return flushing_->Next(now, static_cast<std::uint64_t>(std::max<std::int64_t>(taken_, 0)));
 }
 
 // The system lets a session write again only when a good part of what it holds is gone. Until then a peer
@@ -74,10 +81,10 @@ int HttpSession<Stream>::Unacknowledged() noexcept {
 template <class Stream>
 SteadyClock::time_point HttpSession<Stream>::Reprieve(SteadyClock::time_point now) noexcept {
   if (!flushing_) return now;
-  const int left = Unacknowledged();
-  if (left >= unacknowledged_) return now;
-  unacknowledged_ = left;
-  return flushing_->Next(now, flushing_bytes_);
+  const std::int64_t taken = Taken();
+  if (taken <= taken_) return now;
+  taken_ = taken;
+  return FlushedBy(now);
 }
 
 }  // namespace msfl::net

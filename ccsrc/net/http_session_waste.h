@@ -87,7 +87,7 @@ Task<bool> HttpSession<Stream>::SkipBody(std::uint64_t length, BodySample* sampl
   const TransferClock clock(context_->options, SteadyClock::now());
   std::size_t burst = 0;
   while (left > 0) {
-    if (burst == 0) WaitUntil(clock.Next(SteadyClock::now(), length), HttpLimit::kBodyTime);
+    if (burst == 0) WaitUntil(clock.Next(SteadyClock::now(), length - left), HttpLimit::kBodyTime);
     const std::span<const std::uint8_t> piece = co_await Waste(left, burst);
     if (piece.empty()) co_return false;
     if (sample != nullptr) sample->Add(piece);

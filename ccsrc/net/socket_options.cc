@@ -1,20 +1,16 @@
 #include "net/socket_options.h"
 
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-
-#include <algorithm>
-#include <chrono>
-#include <climits>
 
 namespace msfl::net {
 namespace {
 
-// Whether a peer that says nothing, while its request is worked on, is still there. It is given up when it
-// has been silent for TCP_USER_TIMEOUT, which stands in for a number of probes (tcp(7)).
-constexpr int kProbeAfterSeconds = 30, kProbeEverySeconds = 10;
-// The server's own deadline for answers comes first, and is counted.
-constexpr std::chrono::seconds kUnacknowledgedMargin{5};
+// Whether a peer that says nothing, while its request is worked on, is still there. No TCP_USER_TIMEOUT: it
+// would take the place of the number of probes (tcp(7)), and cut off slow readers whose window is smaller
+// than a segment.
+constexpr int kProbeAfterSeconds = 30, kProbeEverySeconds = 10, kProbes = 3;
 
 void Set(int socket, int level, int name, int value) {
   static_cast<void>(::setsockopt(socket, level, name, &value, sizeof value));
@@ -22,15 +18,12 @@ void Set(int socket, int level, int name, int value) {
 
 }  // namespace
 
-void SetInheritedOptions(int listener, const HttpOptions& options) {
+void SetInheritedOptions(int listener) {
   Set(listener, IPPROTO_TCP, TCP_NODELAY, 1);
   Set(listener, SOL_SOCKET, SO_KEEPALIVE, 1);
   Set(listener, IPPROTO_TCP, TCP_KEEPIDLE, kProbeAfterSeconds);
   Set(listener, IPPROTO_TCP, TCP_KEEPINTVL, kProbeEverySeconds);
-  // A slow reader is given up when it has taken nothing from one look at it to the next.
-  const std::chrono::milliseconds unacknowledged = 2 * options.body_stall_timeout + kUnacknowledgedMargin;
-  Set(listener, IPPROTO_TCP, TCP_USER_TIMEOUT,
-      static_cast<int>(std::min<std::chrono::milliseconds::rep>(unacknowledged.count(), INT_MAX)));
+  Set(listener, IPPROTO_TCP, TCP_KEEPCNT, kProbes);
 }
 
 void BoundKernelMemory(int connection) {

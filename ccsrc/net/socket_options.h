@@ -4,8 +4,6 @@
 
 #include <cstddef>
 
-#include "net/http_server.h"
-
 namespace msfl::net {
 
 // While no more are open, each connection has the buffers that the kernel finds best for it, which a few fast
@@ -19,7 +17,7 @@ inline constexpr int kUnsentBytes = 512 * 1024;
 
 // Set on a listening socket, before it is bound: connections inherit these, which saves the calls for each of
 // them. None is vital, so nothing is reported.
-void SetInheritedOptions(int listener, const HttpOptions& options);
+void SetInheritedOptions(int listener);
 
 // To be called for each connection that is let in beyond kUnboundedConnections.
 void BoundKernelMemory(int connection);

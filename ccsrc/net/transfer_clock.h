@@ -18,13 +18,13 @@ class TransferClock {
   // What passed without being the peer's time, like a wait for room.
   void Exclude(SteadyClock::duration time) { start_ += time; }
 
-  // The deadline of what is waited for at `now`. `bytes`: the whole length, or where that is unknown, what
-  // has come so far.
+  // The deadline of what is waited for at `now`. `bytes`: what has come, or was taken, so far; what a peer
+  // claims to send gives it no time.
   SteadyClock::time_point Next(SteadyClock::time_point now, std::uint64_t bytes) const {
     const auto stall = options_->body_stall_timeout;
     auto whole = options_->transfer_timeout;
     if (options_->minimum_rate > 0) {
-      // In floating point: a length that somebody made up must not overflow.
+      // In floating point, which does not overflow.
       const std::chrono::duration<double, std::milli> allowed =
           stall + std::chrono::duration<double>(static_cast<double>(bytes) /
                                                 static_cast<double>(options_->minimum_rate));
