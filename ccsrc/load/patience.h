@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 
 #include "load/answer.h"
@@ -41,8 +42,9 @@ class Patience {
 
   // When there is nothing left to wait for.
   Ending AtTheEnd(TimePoint now) const {
+    if (HasFallenSilent(now)) return Ending::kSilent;
     if (progressed_) return Ending::kDone;
-    return good_ + errors_ == 0 || HasFallenSilent(now) ? Ending::kSilent : Stuck();
+    return good_ + errors_ == 0 ? Ending::kSilent : Stuck();
   }
 
  private:

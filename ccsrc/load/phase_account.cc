@@ -1,5 +1,6 @@
 #include "load/phase_account.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <string>
@@ -19,15 +20,18 @@ Result<void> PhaseAccount::Watch(const std::vector<pid_t>& servers) {
       return Error{Errc::kInvalidArgument,
                    "the CPU time of process " + std::to_string(pid) + " can't be read"};
     }
-    servers_.push_back(clock);
+    servers_.push_back({clock});
   }
   return {};
 }
 
-double PhaseAccount::ServerCpu() const {
-  double seconds = 0;
-  for (const clockid_t clock : servers_) seconds += CpuSeconds(clock);
-  return seconds;
+double PhaseAccount::ServerCpu() {
+  double all = 0;
+  for (ServerClock& server : servers_) {
+    server.seconds = std::max(server.seconds, CpuSeconds(server.clock));  // what it had when it died
+    all += server.seconds;
+  }
+  return all;
 }
 
 void PhaseAccount::Begin(Schedule::Phase phase) {

@@ -19,7 +19,7 @@ class PhaseAccount {
  public:
   // Errc::kInvalidArgument: the CPU time of a process can't be read.
   Result<void> Watch(const std::vector<pid_t>& servers);
-  double ServerCpu() const;  // of all together
+  double ServerCpu();  // of all together; never less than before, also if one is gone
 
   void Begin(Schedule::Phase phase);
   // What has passed since the last call belongs to the phase that was.
@@ -27,7 +27,11 @@ class PhaseAccount {
   void End(LoadReport& report) { Note(Schedule::Phase::kMixed, report); }
 
  private:
-  std::vector<clockid_t> servers_;
+  struct ServerClock {
+    clockid_t clock = 0;
+    double seconds = 0;  // at the last look
+  };
+  std::vector<ServerClock> servers_;
   Schedule::Phase phase_ = Schedule::Phase::kMixed;
   TimePoint began_;
   double began_cpu_ = 0;

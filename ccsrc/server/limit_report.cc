@@ -47,7 +47,8 @@ void LimitReport::Log(const net::HttpStats& stats) {
     const std::uint64_t now = stats.Limit(named.limit);
     if (now > known && !named.what.empty()) {
       MSFL_LOG(kWarning, "A limit has struck: " << named.what << " (" << named.key << "), " << now - known
-                                                << " times, " << now << " since the start");
+                                                << (now - known == 1 ? " time, " : " times, ") << now
+                                                << " since the start");
     }
     known = now;
   }

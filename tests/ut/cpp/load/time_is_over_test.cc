@@ -42,7 +42,8 @@ TYPED_TEST(TimeIsOver, ARunThatGotSomewhereIsDone) {
     if (++told > 1) return std::nullopt;
     return Make(Verdict::kAccepted);
   }),
-            Ending::kDone);
+            Ending::kSilent)
+      << "whose Servers died under way";
   // How fast a full Server refuses may be what is measured.
   EXPECT_EQ(this->End([](const Exchange&) { return Make(Verdict::kRefused); }, {true, false, false, false}),
             Ending::kDone);
