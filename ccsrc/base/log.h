@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <new>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -29,7 +30,7 @@ void WriteLog(LogLevel level, const char* file, int line, std::string text);
 }  // namespace msfl
 
 // MSFL_LOG(kInfo, "iteration " << n << " is valid");
-// Throws nothing: a line for which there is no memory is dropped, since it often tells of just that.
+// A line for which there is no memory is dropped, since it often tells of just that.
 #define MSFL_LOG(level_, stream_)                                                                 \
   do {                                                                                            \
     if (!::msfl::LogEnabled(::msfl::LogLevel::level_)) break;                                     \
@@ -37,6 +38,6 @@ void WriteLog(LogLevel level, const char* file, int line, std::string text);
       std::ostringstream msfl_log_;                                                               \
       msfl_log_ << stream_;                                                                       \
       ::msfl::WriteLog(::msfl::LogLevel::level_, __FILE__, __LINE__, std::move(msfl_log_).str()); \
-    } catch (...) {                                                                               \
+    } catch (const std::bad_alloc&) {                                                             \
     }                                                                                             \
   } while (false)
