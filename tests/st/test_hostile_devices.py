@@ -289,6 +289,7 @@ async def test_messages_that_lie(server, honest_round):
         assert reason.startswith(f"UpdateModel iteration number is invalid:{iteration}, current iteration:1")
     # Nothing of all that is in the model.
     assert update(server, Upload().encode()) == (200, "success not ready")
+    eventually(lambda: len(server.metrics()) >= 1, "the end of the iteration")
     assert await honest_round() == 2
     assert server.metrics()[0]["clientVisitedInfo"]["updateModelAcceptClientNum"] == 1
 
@@ -337,6 +338,7 @@ async def test_an_end_at_every_byte(server, honest_round, reset):
     assert start(server, start_message(b"liar")) == (200, "success")
     await asyncio.to_thread(cut, request("/updateModel", Upload().encode()))
     assert update(server, Upload().encode()) == (200, "success not ready")
+    eventually(lambda: len(server.metrics()) >= 1, "the end of the iteration")
     assert await honest_round() == 2
     visits = server.metrics()[0]["clientVisitedInfo"]
     assert visits["startFLJobTotalClientNum"] == visits["updateModelTotalClientNum"] == 1
