@@ -154,8 +154,10 @@ class Server(Process):
         super().__init__([*command, str(self.checkpoint_dir), str(model), *FROZEN], folder / "server.log")
 
     def start(self) -> None:
+        said_before = self.log.stat().st_size if self.log.exists() else 0
         super().start()
-        self.wait_until(lambda: accepts(int(self.address.split(":")[1])))
+        # Its port is open a moment before it belongs to the cluster.
+        self.wait_until(lambda: b"Server started successfully." in self.log.read_bytes()[said_before:])
 
     def metrics(self) -> list[dict[str, Any]]:
         file = self.folder / "metrics.jsonl"
