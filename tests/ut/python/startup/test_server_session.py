@@ -23,6 +23,9 @@ class SlowServer:
         self._signal_at_start = signal_at_start
         self._stopped = threading.Event()
 
+    @staticmethod
+    def return_memory() -> None: ...
+
     def start(self, _features: object, _first_iteration: int) -> None:
         if self._signal_at_start:
             signal.raise_signal(signal.SIGTERM)
