@@ -58,11 +58,20 @@ def wait_until(true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def where_threads_stand(pid: int) -> str:
+    """A line for each thread of a process, by the kernel's account."""
+    lines = []
+    for task in sorted(Path(f"/proc/{pid}/task").iterdir()):
+        told = [f"{name}={(task / name).read_text().strip()}" for name in ("comm", "wchan", "syscall")]
+        lines.append(f"thread {task.name} {' '.join(told)}\n")
+    return "".join(lines)
+
+
 class Process:
     """A process of the job in a working directory of its own, ended by the fixture."""
 
     def __init__(self, folder: Path, *command: str) -> None:
-        environment = {**os.environ, "GLOG_v": "1", "TMPDIR": str(folder / "t")}
+        environment = {**os.environ, "GLOG_v": "1", "TMPDIR": str(folder / "t"), "PYTHONFAULTHANDLER": "1"}
         environment["PYTHONPATH"] = os.pathsep.join(sys.path)
         self.log_path = folder / f"{len(list(folder.glob('*.log')))}.log"
         with open(self.log_path, "w") as log:
@@ -88,7 +97,18 @@ class Process:
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(DEADLINE)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Its exit code. One that hangs says where: the kernel tells of all threads, Python of its own."""
+        # In many short waits: after a suspension of the machine the clock has run, but the process has not.
+        for _ in range(int(DEADLINE / 0.05)):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.process.wait(0.05)
+        threads = where_threads_stand(self.process.pid)
+        self.process.send_signal(signal.SIGABRT)
+        self.process.wait()
+        pytest.fail(f"The process has not ended within {DEADLINE} s.\n{threads}{self.log()}")
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -143,6 +163,7 @@ def job() -> Iterator[Job]:
     yield job
     for process in job.processes:
         process.close()
+        print(process.log())  # shown with a failure
     wait_until(lambda: os.listdir(folder / "t") == [])
     shutil.rmtree(folder)
 
@@ -213,14 +234,14 @@ def test_a_slow_hook_delays_nobody(job: Job) -> None:
         "before_stopped",
         "returned",
     ]
-    assert server.process.wait(DEADLINE) == 0
+    assert server.wait() == 0
 
 
 def test_without_a_model_and_without_a_recovery_checkpoint(job: Job) -> None:
     server = job.server("none")
     assert server.told() == {"hook": "before_stopped"}
     assert "expected to be instance of dict(feature_name, feature_val)" in server.told()["text"]
-    assert server.process.wait(DEADLINE) == 3
+    assert server.wait() == 3
 
 
 def test_a_port_that_is_taken(job: Job) -> None:
@@ -231,7 +252,7 @@ def test_a_port_that_is_taken(job: Job) -> None:
         assert server.told() == {"hook": "before_stopped"}
         error = server.told()["text"]
         assert error.startswith("Http server starting failed.")
-        assert server.process.wait(DEADLINE) == 3
+        assert server.wait() == 3
         assert error in server.log()
 
 
@@ -307,6 +328,6 @@ def test_a_management_port_that_is_taken(job: Job) -> None:
         taken.bind(("127.0.0.1", job.port))
         taken.listen()
         scheduler = job.scheduler(job.port)
-        assert scheduler.process.wait(DEADLINE) == 1
+        assert scheduler.wait() == 1
     text = f"RuntimeError: The scheduler start http server failed, server address: 127.0.0.1:{job.port}"
     assert text in scheduler.log()
