@@ -25,8 +25,8 @@
 //                                   closed (no place is reserved any more), minimum, timeout (the window)
 //   <instance>:<n>:devices  hash    fl_id -> "<data_size> <eval_data_size> <arrival ms> <nonce>"
 //   <instance>:<n>:updates  hash    fl_id -> "<leased|counted> <node id> <epoch> <nonce>"
-//   <instance>:<n>:summary  hash    of an iteration that has ended: text:<node id>, writer (the node that writes
-//                                   it all down), recorded (it has)
+//   <instance>:<n>:summary  hash    of an iteration that has ended: node id -> what it has to say on it; writer (the
+//                                   node that writes all down), recorded (it has)
 //   <instance>:evaluation   list    evaluation vectors of devices, newest first, float32 little-endian;
 //                                   beside it <instance>:evaluation:<nonce>, a minute long, for each that is in it
 //   events                  channel what moves the cluster, published by the scripts, see JobEvent

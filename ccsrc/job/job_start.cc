@@ -123,9 +123,12 @@ void Job::SetStartModel(std::shared_ptr<const model::Model> model) {
 }
 
 Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address, std::string http_address) {
-  Result<cache::Node> node =
-      co_await store_.Register(std::move(node_id), std::move(tcp_address), std::move(http_address));
-  if (!node) co_return node.error();
+  const cache::IterationKey current = status_.current;
+  const std::string digest;
+  const auto registered = co_await store_.Register(std::move(node_id), std::move(tcp_address),
+                                                   std::move(http_address), current, digest);
+  if (!registered) co_return registered.error();
+  const cache::Node* const node = &registered->node;
   // Two that start at the same moment have both found themselves alone: the first to register stays.
   const auto servers = co_await store_.ListServers();
   if (!servers) co_return servers.error();

@@ -65,7 +65,8 @@ Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
 
 Task<Phase> Phases::EndIteration(Job& job, bool valid, std::string reason) {
   const cache::IterationKey from = job.status_.current;
-  const Result<cache::AdvanceAnswer> answer = co_await job.store_.Advance(from, valid, reason);
+  const std::string digest;
+  const Result<cache::AdvanceAnswer> answer = co_await job.store_.Advance(from, valid, reason, digest);
   // Unreachable cache: the phase that called is entered again when it is back, and decides anew.
   if (!answer) {
     MSFL_LOG(kWarning, "iteration " << from.number << " can't be ended yet: " << answer.error().text);

@@ -225,8 +225,8 @@ class JobCache:
                 answer = self.redis.eval(script, len(keys), *keys, *values)
             if answer[0] == _GONE:
                 break
-            if answer[0] != _ELSEWHERE and answer[6] == 1:
-                return int(answer[7])
+            if answer[0] != _ELSEWHERE and answer[7] == 1:
+                return int(answer[8])
         else:
             raise CommandError(
                 ExitCode.FAILED, f"job {self.fl_name} moves on faster than it can be stopped; try again"

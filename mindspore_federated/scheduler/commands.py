@@ -72,8 +72,8 @@ class Commands:
                 ],
                 [*row, wanted, nonce, iterations],
             )
-            if answer is not None and len(answer) >= 8 and answer[6] == 1:
-                before = answer[7].decode()
+            if answer is not None and len(answer) >= 9 and answer[7] == 1:
+                before = answer[8].decode()
                 if before not in ("0", "1", "2", "3"):
                     raise MalformedRecordError(f"the state in the cache was {before!r}")
                 return int(before)

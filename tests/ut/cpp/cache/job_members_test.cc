@@ -113,7 +113,7 @@ TEST_F(Members, OwnStaleLeasesComeBackWithTheHeartbeat) {
 
 TEST_F(Members, UnregisterGivesLeasesBackWhereverTheJobIs) {
   const Node a = Register("a");
-  Wait(store->Advance(At(1), true, "done"));
+  Wait(store->Advance(At(1), true, "done", ""));
   for (const char* fl_id : {"d1", "d2", "d3"}) Join(fl_id, "", true, 2);
   Reserve(a, "d1", "", true, 2, 2);
   EXPECT_EQ(Observe(2).leased, 1U);

@@ -172,7 +172,7 @@ class StoreFixture : public RedisFixture {
     return Wait(store->Commit(At(number), fl_id, nonce, node));
   }
   Node Register(const std::string& id, const std::string& http_address = "") {
-    return Wait(store->Register(id, "127.0.0.1:7001", http_address));
+    return Wait(store->Register(id, "127.0.0.1:7001", http_address, At(1), "")).node;
   }
   Snapshot Observe(std::uint64_t number = 1) { return Wait(store->Observe(At(number))); }
   JobStore::Rows Rows(std::uint64_t number = 1) { return Wait(store->Read(At(number))); }
