@@ -318,6 +318,9 @@ TEST(ParseJobEvent, OddLines) {
   EXPECT_EQ(event.kind, Kind::kMoved);
   EXPECT_EQ(event.iteration.instance, "i_2024-01-01-00:00:00");
   EXPECT_EQ(event.iteration.number, 12U);
+  EXPECT_EQ(ParseJobEvent("summary i_1 3").kind, Kind::kSummary);
+  EXPECT_EQ(ParseJobEvent("recorded i_1 3").kind, Kind::kRecorded);
+  EXPECT_EQ(ParseJobEvent("leave i_1 3").kind, Kind::kLeave);
   EXPECT_EQ(ParseJobEvent("nodes i_1 3").kind, Kind::kOther);
   EXPECT_EQ(ParseJobEvent("nodes i_1 3").iteration.number, 3U);
   for (const char* line : {"", " ", "moved", "moved i_1", "moved i_1 x", "moved i_1 -1", "moved i_1 1x"}) {
