@@ -21,6 +21,14 @@ const char* Word(Errc code) {
       return "address_in_use";
     case Errc::kStopping:
       return "stopping";
+    case Errc::kPeerUnavailable:
+      return "peer_unavailable";
+    case Errc::kPeerRefused:
+      return "peer_refused";
+    case Errc::kModelUnknown:
+      return "model_unknown";
+    case Errc::kNotFinite:
+      return "not_finite";
   }
   return "";
 }
