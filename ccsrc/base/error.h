@@ -19,6 +19,7 @@ enum class Errc {
   kPeerRefused,       // another Server refuses what it was asked for
   kModelUnknown,      // another Server does not hold the model that it was asked for
   kNotFinite,         // an average is NaN or infinite
+  kOutOfMemory,       // there is not enough memory for it now
 };
 
 struct Error {

@@ -67,11 +67,14 @@ class Exchange {
   // Seals the sum, and combines it with those of the other members. A failure names the member that it comes
   // from; what can be repaired by asking again was tried for as long as patience lasts. It may be called
   // again then, with other members too. A combination replaces the one before. Runs on the caller's loop.
-  //   kDisagreement     the sum does not hold as many uploads as the members' list says, or a peer's does not
-  //   kNotFinite        an average is NaN or infinite; all members are told so
-  //   kPeerUnavailable  a member can't be reached, or does not move on
-  //   kPeerRefused      a member refuses: it has left the iteration, belongs to another job, has failed
-  //   itself kStopping         `stop`, Cancel() or Leave()
+  // - kDisagreement: the sum holds another number of uploads than the members' list says, or a peer's does
+  // - kNotFinite: an average is NaN or infinite; all members are told so
+  // - kPeerUnavailable: a member can't be reached, or does not move on
+  // - kPeerRefused: a member has left the iteration, belongs to another job, combines other members' sums,
+  // has
+  //   failed itself
+  // - kStopping: `stop`, Cancel() or Leave()
+  // - kInvalidArgument, kOutOfMemory
   Task<Result<std::shared_ptr<model::Model>>> Combine(CombineRequest request);
 
   // This Server stands beyond that iteration now, and those before it: whoever waits for its sum or asks for
@@ -83,10 +86,12 @@ class Exchange {
   void SetModelSource(ModelSource source);
 
   // A model of one peer, complete, its digest checked. Runs on the caller's loop.
-  //   kModelUnknown     the peer does not hold it
-  //   kPeerUnavailable  the peer can't be reached, or does not move on
-  //   kPeerRefused      it refuses: other job, other node
-  //   kDisagreement     what came is not what was asked for
+  // - kModelUnknown: the peer does not hold it
+  // - kPeerUnavailable: the peer can't be reached, or does not move on
+  // - kPeerRefused: it belongs to another job, or is another node
+  // - kDisagreement: what came is not what was asked for
+  // - kStopping: Cancel()
+  // - kInvalidArgument, kOutOfMemory
   Task<Result<std::shared_ptr<model::Model>>> FetchModel(FetchRequest request);
 
   // Ends all that is under way soon, and refuses everything from now on. To be called before

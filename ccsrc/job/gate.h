@@ -4,12 +4,12 @@
 
 #include <chrono>
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <mutex>
 
 #include "base/clock.h"
 #include "base/task.h"
+#include "base/wait_list.h"
 #include "job/iteration.h"
 
 namespace msfl::job {
@@ -52,19 +52,15 @@ class Gate {
   Switches switches() const;
 
  private:
-  struct Waiter;
   // mutex_ held:
   bool MayPass(const Iteration* stale) const;
   bool HasEnded(const Iteration* running) const;
-  void Enlist(const std::shared_ptr<Waiter>& waiter);
-  void Dismiss(Waiter& waiter);
-  void WakeAll();
 
   mutable std::mutex mutex_;
   bool shut_ = true, closed_ = false;
   Service service_ = Service::kSafemode;
   std::shared_ptr<Iteration> iteration_;
-  std::list<std::shared_ptr<Waiter>> waiters_;
+  WaitList waiters_;
   SteadyClock::time_point shut_at_;
   Switches switches_;
 };

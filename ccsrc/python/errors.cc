@@ -29,6 +29,8 @@ const char* Word(Errc code) {
       return "model_unknown";
     case Errc::kNotFinite:
       return "not_finite";
+    case Errc::kOutOfMemory:
+      return "out_of_memory";
   }
   return "";
 }
