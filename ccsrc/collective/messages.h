@@ -32,6 +32,7 @@ struct CombinationKey {
 
 struct Refusal {
   schema::PeerRefusalCode code = schema::PeerRefusalCode::NotYet;
+  bool final() const { return code >= schema::PeerRefusalCode::Invalid; }
   std::string text;
   std::uint64_t progress = 0;
 };

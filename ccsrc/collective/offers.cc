@@ -31,10 +31,7 @@ SteadyClock::time_point WaitsUntil(const schema::PeerRequest& request) {
   return SteadyClock::now() + std::min(kLongestWait, std::chrono::milliseconds(request.wait_ms()));
 }
 
-bool MayChange(const std::optional<Refusal>& refusal) {
-  return refusal &&
-         (refusal->code == PeerRefusalCode::NotYet || refusal->code == PeerRefusalCode::OtherMembers);
-}
+bool MayChange(const std::optional<Refusal>& refusal) { return refusal && !refusal->final(); }
 
 std::string IterationText(std::string_view instance, std::uint64_t iteration) {
   CombinationKey key;

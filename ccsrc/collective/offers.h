@@ -50,7 +50,7 @@ class Offers {
   // mutex_ held:
   bool HasLeft(std::string_view instance, std::uint64_t iteration) const;
   bool IsNewest(std::string_view instance, std::uint64_t iteration) const;
-  // Why a sum, or an average, is not given. NotYet and OtherMembers may change.
+  // Why a sum, or an average, is not given.
   std::optional<Refusal> RefusalOfSum(const schema::SumQuestion& question) const;
   std::optional<Refusal> RefusalOfAverage(const schema::AverageQuestion& question) const;
   Refusal NotBegun(std::string_view instance, std::uint64_t iteration) const;

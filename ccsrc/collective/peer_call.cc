@@ -144,7 +144,7 @@ bool PeerCall::Refused(std::span<const std::uint8_t> head) {
   }
   last_ = refusal->text;
   last_code_ = CodeOf(refusal->code);
-  if (refusal->code == PeerRefusalCode::NotYet || refusal->code == PeerRefusalCode::OtherMembers) {
+  if (!refusal->final()) {
     if (refusal->progress > progress_) {
       progress_ = refusal->progress;
       moved_ = SteadyClock::now();

@@ -49,7 +49,7 @@ class PeerFrameReader {
   // So many of them have come.
   void Received(std::size_t bytes);
 
-  bool begun() const { return received_ > 0; }
+  bool begun() const { return received_ > 0 || state_ != State::kPrelude; }
   bool complete() const { return state_ == State::kComplete; }
   Fault fault() const { return fault_; }
   static const char* Text(Fault fault);
