@@ -61,8 +61,8 @@ Task<bool> PeerCall::Ask(std::span<const std::uint8_t> frame, std::uint64_t payl
       continue;
     }
     if (!reply->refused) co_return true;
-    if (Refused(reply->head)) break;
     Finish();
+    if (Refused(reply->head)) break;
     pause_ = SteadyClock::now() - asked_at < kPause;
   }
   co_return false;

@@ -61,16 +61,16 @@ Task<PeerSocket::Transfer> PeerLink::Read(Self self, std::span<std::uint8_t> int
 }
 
 std::shared_ptr<PeerLink> PeerLinks::Take(const std::string& address, const Executor& executor) {
-  std::vector<std::shared_ptr<PeerLink>> stale;  // closed without the lock
   const std::lock_guard lock(mutex_);
-  for (std::size_t i = idle_.size(); i-- > 0;) {
-    if (idle_[i].address != address || idle_[i].link->executor() != executor) continue;
-    std::shared_ptr<PeerLink> link = std::move(idle_[i].link);
-    idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(i));
-    if (!link->socket_->Stale()) return link;
-    stale.push_back(std::move(link));
-  }
-  return nullptr;
+  std::erase_if(idle_, [&](const Idle& idle) {
+    return idle.link->executor() == executor && idle.link->socket_->Stale();
+  });
+  const auto found = std::ranges::find_if(
+      idle_, [&](const Idle& idle) { return idle.address == address && idle.link->executor() == executor; });
+  if (found == idle_.end()) return nullptr;
+  std::shared_ptr<PeerLink> link = std::move(found->link);
+  idle_.erase(found);
+  return link;
 }
 
 void PeerLinks::GiveBack(const std::string& address, std::shared_ptr<PeerLink> link) {

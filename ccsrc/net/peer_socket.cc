@@ -39,6 +39,7 @@ Task<error_code> PeerSocket::Resolve(Self self, PeerAddress address, SteadyClock
 
 Task<error_code> PeerSocket::Connect(Self self, PeerAddress address, SteadyClock::time_point until) {
   error_code fault;
+  if (self->closed_) co_return asio::error::operation_aborted;  // connecting would open it again
   const auto literal = asio::ip::make_address(address.host, fault);
   if (!fault) {
     const tcp::endpoint endpoint(literal, address.port);
