@@ -16,7 +16,7 @@ from typing import Any, Callable
 import pytest
 import redis
 
-from mindspore_federated.scheduler import run_scheduler
+from mindspore_federated.scheduler import commands, run_scheduler
 
 sys.path.insert(0, str(Path(__file__).parent))  # the other modules of this folder
 
@@ -282,6 +282,17 @@ def job(redis_server: RedisServer) -> Iterator[Job]:
     client = redis_server.client()
     yield Job(client)
     client.close()
+
+
+@pytest.fixture
+def ask_to_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script of that name, from a copy of its text while the core has none."""
+    try:
+        commands.script("ask_to_leave")
+    except RuntimeError:
+        text = Path(__file__).with_name("ask_to_leave.lua").read_text()
+        others = commands.script
+        monkeypatch.setattr(commands, "script", lambda name: text if name == "ask_to_leave" else others(name))
 
 
 @pytest.fixture(autouse=True)
