@@ -67,17 +67,13 @@ class Commands:
         key = self._record.key
         for _ in range(_LOOKS):
             now = await self._record.read_instance()
-            answer = await self._record.link.run_script(
-                script("ask_to_leave"),
-                [key("instance"), key("nodes"), key("leaving")],
-                [now.instance, now.iteration, _expiry_ms(now, {}), *node_ids],
+            answer = await self._run(
+                "ask_to_leave",
+                [key("instance"), key(now.instance, "status"), key("nodes"), key("leaving")],
+                [now.instance, _expiry_ms(now, {}), *node_ids],
             )
-            if not isinstance(answer, list):
-                raise MalformedRecordError(f"the script ask_to_leave answered {answer!r}")
-            if answer[:1] == [_GONE]:
-                raise UnknownJobError(self._record.fl_name)
-            if answer[:1] != [_ELSEWHERE]:
-                return  # its answer is the ids that are new, of which there may be none
+            if answer is not None:
+                return
         raise MalformedRecordError(f"the job's instance has changed {_LOOKS} times meanwhile")
 
     async def _set_state(self, wanted: int) -> int:
