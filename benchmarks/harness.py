@@ -122,14 +122,15 @@ class _Process:
 
 @dataclass
 class Cluster:
-    """A Server with a redis-server of its own on a private socket. Use it in a `with` statement."""
+    """Servers with a redis-server of their own on a private socket. Use it in a `with` statement."""
 
     features: dict[str, int]
     threshold: int
     checkpoints: bool = False
     url_prefix: str = "/"
     settings: dict[str, Any] = field(default_factory=dict)  # of the job, by section, as the file has them
-    port: int = field(default=0, init=False)
+    servers: int = 1
+    ports: list[int] = field(default_factory=list, init=False)
     _folder: tempfile.TemporaryDirectory[str] | None = field(default=None, init=False)
     _processes: list[_Process] = field(default_factory=list, init=False)
 
@@ -159,9 +160,6 @@ class Cluster:
         ]
         self._processes.append(_Process(command, folder, "redis"))
         self._processes[0].wait_for(redis_socket.exists, "redis-server")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
         config = folder / "job.yaml"
         job = yaml.safe_load(self._yaml(redis_socket))
         for section, values in self.settings.items():
@@ -170,16 +168,14 @@ class Cluster:
         checkpoint_dir = str(folder / "checkpoints") if self.checkpoints else ""
         features = [f"{name}={elements}" for name, elements in self.features.items()]
         script = str(Path(__file__).with_name("run_server.py"))
-        command = [
-            sys.executable,
-            script,
-            str(config),
-            f"127.0.0.1:{self.port}",
-            str(checkpoint_dir),
-            *features,
-        ]
-        self._processes.append(_Process(command, folder, "server"))
-        self._processes[1].wait_for(self._listens, "the Server")
+        for number in range(self.servers):
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self.ports.append(probe.getsockname()[1])
+            address = f"127.0.0.1:{self.ports[-1]}"
+            command = [sys.executable, script, str(config), address, checkpoint_dir, *features]
+            self._processes.append(_Process(command, folder, f"server{number}"))
+            self._processes[-1].wait_for(self._listens, "the Server")
 
     @property
     def folder(self) -> Path:
@@ -207,8 +203,19 @@ class Cluster:
             self._folder.cleanup()
 
     @property
+    def port(self) -> int:
+        """That of the first Server."""
+        return self.ports[0]
+
+    @property
     def server_pid(self) -> int:
+        """That of the first Server."""
         return self._processes[1].pid
+
+    @property
+    def servers_cpu_seconds(self) -> float:
+        """CPU time of all Servers so far."""
+        return sum(process_cpu_seconds(process.pid) for process in self._processes[1:])
 
     @property
     def redis_cpu_seconds(self) -> float:
@@ -236,9 +243,10 @@ class Cluster:
             "connections": connections,
             "iterations": iterations,
             "rounds": rounds,
-            "server_pid": self.server_pid,
             **more,
         }
+        if self.servers == 1:
+            options.setdefault("server_pid", self.server_pid)
         command = self.load_command(**options)
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.folder)
         try:
@@ -256,14 +264,15 @@ class Cluster:
         In the root of the checkout its sources, which have no core, would stand before the package.
         """
         command = [sys.executable, "-c", "from mindspore_federated.cli import main; main()", "bench"]
-        command += [f"http://127.0.0.1:{self.port}{self.url_prefix}", "--json"]
+        command += [f"http://127.0.0.1:{port}{self.url_prefix}" for port in self.ports]
+        command.append("--json")
         for name, value in options.items():
             command += [f"--{name.replace('_', '-')}", str(value)]
         return command
 
     def _listens(self) -> bool:
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex(("127.0.0.1", self.ports[-1])) == 0
 
     def _yaml(self, redis_socket: Path) -> str:
         return f"""\

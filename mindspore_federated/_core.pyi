@@ -17,7 +17,8 @@ def script(name: str) -> str:
 class CoreError(RuntimeError):
     """Whatever the core could not do; the text is meant for a person."""
 
-    # cache_unavailable, cache_refused, invalid_argument, disagreement, address_in_use or stopping
+    # cache_unavailable, cache_refused, invalid_argument, disagreement, address_in_use, stopping,
+    # peer_unavailable, peer_refused, model_unknown, not_finite or out_of_memory
     code: str
 
 def set_log_level(level: int) -> None:

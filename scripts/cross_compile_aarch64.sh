@@ -6,7 +6,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tree=$root/build/aarch64
 sysroot=$tree/sysroot
 mirror=${MSFL_DEBIAN_MIRROR:-http://deb.debian.org/debian}
-libraries=(libc6-dev libstdc++-12-dev libboost1.81-dev libssl-dev libhiredis-dev libflatbuffers-dev libpython3.11-dev)
+libraries=(libc6-dev libstdc++-12-dev libboost1.81-dev libssl-dev libhiredis-dev libflatbuffers-dev libxxhash-dev
+           libpython3.11-dev)
 
 if [ $# -gt 0 ]; then
   cat <<'TEXT'

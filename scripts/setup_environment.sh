@@ -35,6 +35,7 @@ is_here() {
     ninja-build) have ninja ;;
     libboost1.81-dev) have_boost ;;
     libhiredis-dev) have_header hiredis/hiredis.h ;;
+    libxxhash-dev) have_header xxhash.h ;;
     flatbuffers-compiler) have flatc ;;
     libflatbuffers-dev) have_header flatbuffers/flatbuffers.h ;;
     libssl-dev) have_header openssl/ssl.h ;;
@@ -204,7 +205,8 @@ install_fuzzer() {
   printf '%s' "unavailable: $requirement" >"$venv/fuzzer.stamp"
 }
 
-build_packages=(g++ cmake ninja-build libboost1.81-dev libhiredis-dev flatbuffers-compiler libflatbuffers-dev libssl-dev)
+build_packages=(g++ cmake ninja-build libboost1.81-dev libhiredis-dev flatbuffers-compiler libflatbuffers-dev libssl-dev
+                libxxhash-dev)
 test_packages=(libgtest-dev clang-16 libclang-rt-16-dev clang-format-16)
 
 mkdir -p "$root/build"

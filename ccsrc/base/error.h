@@ -15,6 +15,11 @@ enum class Errc {
   kDisagreement,      // this process and the job's record in the cache contradict each other
   kAddressInUse,      // a listening address is taken or can't be bound
   kStopping,          // the process or the job is on its way out
+  kPeerUnavailable,   // another Server can't be reached, or does not move on
+  kPeerRefused,       // another Server refuses what it was asked for
+  kModelUnknown,      // another Server does not hold the model that it was asked for
+  kNotFinite,         // an average is NaN or infinite
+  kOutOfMemory,       // there is not enough memory for it now
 };
 
 struct Error {

@@ -26,6 +26,7 @@ JobKeys::JobKeys(std::string_view fl_name)
       model(prefix + "model"),
       epoch(prefix + "epoch"),
       nodes(prefix + "nodes"),
+      leaving(prefix + "leaving"),
       events(prefix + "events") {}
 
 IterationKeys::IterationKeys(const JobKeys& job, IterationKey of)
@@ -37,6 +38,7 @@ IterationKeys::IterationKeys(const JobKeys& job, IterationKey of)
   round = of_iteration + "round";
   devices = of_iteration + "devices";
   updates = of_iteration + "updates";
+  summary = of_iteration + "summary";
 }
 
 }  // namespace msfl::cache

@@ -17,7 +17,7 @@ struct JobKeys {
   explicit JobKeys(std::string_view fl_name);
   std::string Alive(std::string_view node_id) const { return prefix + "alive:" + std::string(node_id); }
 
-  std::string prefix, instance, model, epoch, nodes, events;
+  std::string prefix, instance, model, epoch, nodes, leaving, events;
 };
 
 struct IterationKeys {
@@ -25,7 +25,7 @@ struct IterationKeys {
 
   IterationKey iteration;
   std::string number;  // of the iteration, as text
-  std::string status, hyper, round, devices, updates;
+  std::string status, hyper, round, devices, updates, summary;
 };
 
 }  // namespace msfl::cache

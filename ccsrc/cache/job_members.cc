@@ -32,26 +32,53 @@ struct NodeRow {
   std::uint64_t epoch = 0;
 };
 
+std::vector<JobStore::ListedServer> ReadServers(const std::vector<RedisValue>& flat) {
+  std::vector<JobStore::ListedServer> servers;
+  for (std::size_t i = 0; i + 2 < flat.size(); i += 3) {
+    NodeRow row(flat[i + 1].text);
+    if (row.role != "SERVER") continue;
+    JobStore::ListedServer server;
+    server.node.id = flat[i].text;
+    server.node.tcp_address = std::move(row.tcp_address);
+    server.node.http_address = std::move(row.http_address);
+    server.node.epoch = row.epoch;
+    server.heartbeat_left_ms = std::max<std::int64_t>(flat[i + 2].integer, 0);
+    servers.push_back(std::move(server));
+  }
+  return servers;
+}
+
 }  // namespace
 
-Task<Result<Node>> JobStore::Register(std::string node_id, std::string tcp_address,
-                                      std::string http_address) {
-  const Impl::Context context = impl_->ContextOf(impl_->LastSeen());
+Task<Result<Registered>> JobStore::Register(std::string node_id, std::string tcp_address,
+                                            std::string http_address, IterationKey current,
+                                            std::string digest) {
   Digits digits;
   const std::string alive = impl_->keys.Alive(node_id);
-  const std::array<std::string_view, 4> keys{impl_->keys.instance, impl_->keys.epoch, impl_->keys.nodes,
-                                             alive};
-  const std::array<std::string_view, 5> arguments{node_id, tcp_address, HttpWord(http_address),
-                                                  digits.Text(impl_->options.heartbeat_expiry.count()),
-                                                  context.rules->job_expiry};
-  const auto reply = co_await impl_->redis.Run(Scripts().register_node, keys, arguments);
-  if (!reply) co_return reply.error();
-  Node node;
-  node.id = std::move(node_id);
-  node.tcp_address = std::move(tcp_address);
-  node.http_address = std::move(http_address);
-  node.epoch = static_cast<std::uint64_t>(reply->integer);
-  co_return node;
+  const std::string_view expiry = digits.Text(impl_->options.heartbeat_expiry.count());
+  for (int pursuit = 0; pursuit < kPursuits; ++pursuit) {
+    const Impl::Context context = impl_->ContextOf(current);
+    const IterationKeys& rows = *context.keys;
+    const std::array<std::string_view, 5> keys{impl_->keys.instance, rows.status, impl_->keys.epoch,
+                                               impl_->keys.nodes, alive};
+    const std::array<std::string_view, 7> arguments{
+        rows.iteration.instance,   node_id, tcp_address, HttpWord(http_address), expiry,
+        context.rules->job_expiry, digest};
+    const auto reply = co_await impl_->redis.Run(Scripts().register_node, keys, arguments);
+    if (!reply) co_return reply.error();
+    const Items items(*reply);
+    if (items.Flag(0)) {
+      Registered registered;
+      registered.node.id = std::move(node_id);
+      registered.node.tcp_address = std::move(tcp_address);
+      registered.node.http_address = std::move(http_address);
+      registered.node.epoch = items.Count(1);
+      registered.digest = items.Text(2);
+      co_return registered;
+    }
+    current.instance = items.Text(1);
+  }
+  co_return KeepsMoving();
 }
 
 Task<Result<void>> JobStore::Unregister(Node node) {
@@ -62,8 +89,8 @@ Task<Result<void>> JobStore::Unregister(Node node) {
   for (int pursuit = 0; pursuit < kPursuits; ++pursuit) {
     const Impl::Context context = impl_->ContextOf(where);
     const IterationKeys& rows = *context.keys;
-    const std::array<std::string_view, 6> keys{impl_->keys.instance, rows.status, impl_->keys.nodes, alive,
-                                               rows.round,           rows.updates};
+    const std::array<std::string_view, 7> keys{impl_->keys.instance, rows.status,  impl_->keys.nodes,  alive,
+                                               rows.round,           rows.updates, impl_->keys.leaving};
     const std::array<std::string_view, 6> arguments{
         rows.iteration.instance,     rows.number, node.id, epoch, context.rules->update_threshold,
         context.rules->update_window};
@@ -82,25 +109,19 @@ Task<Result<void>> JobStore::Unregister(Node node) {
 }
 
 Task<Result<std::vector<JobStore::ListedServer>>> JobStore::ListServers() {
-  std::vector<std::string> list_nodes{"HGETALL", impl_->keys.nodes};
-  const auto nodes = co_await impl_->redis.Command(std::move(list_nodes));
-  if (!nodes) co_return nodes.error();
-  std::vector<ListedServer> servers;
-  for (std::size_t i = 0; i + 1 < nodes->array.size(); i += 2) {
-    NodeRow row(nodes->array[i + 1].text);
-    if (row.role != "SERVER") continue;
-    ListedServer server;
-    server.node.id = nodes->array[i].text;
-    server.node.tcp_address = std::move(row.tcp_address);
-    server.node.http_address = std::move(row.http_address);
-    server.node.epoch = row.epoch;
-    std::vector<std::string> ask_expiry{"PTTL", impl_->keys.Alive(server.node.id)};
-    const auto left = co_await impl_->redis.Command(std::move(ask_expiry));
-    if (!left) co_return left.error();
-    server.heartbeat_left_ms = std::max<std::int64_t>(left->integer, 0);
-    servers.push_back(std::move(server));
+  for (int pursuit = 0; pursuit < kPursuits; ++pursuit) {
+    const std::vector<std::string> members = impl_->Members();
+    std::vector<std::string> names{impl_->keys.nodes};
+    for (const auto& id : members) names.push_back(impl_->keys.Alive(id));
+    const std::vector<std::string_view> keys(names.begin(), names.end());
+    const std::vector<std::string_view> arguments(members.begin(), members.end());
+    const auto reply = co_await impl_->redis.Run(Scripts().list_servers, keys, arguments);
+    if (!reply) co_return reply.error();
+    const Items items(*reply);
+    if (items.Flag(0)) co_return ReadServers(items.Array(1));
+    impl_->SetMembers(items.Array(1));
   }
-  co_return servers;
+  co_return KeepsMoving();
 }
 
 Task<Result<Node>> JobStore::Heartbeat(Node node, IterationKey current) {
@@ -111,13 +132,15 @@ Task<Result<Node>> JobStore::Heartbeat(Node node, IterationKey current) {
   const std::string_view epoch = digits.Text(node.epoch);
   const std::string_view expiry = digits.Text(impl_->options.heartbeat_expiry.count());
   for (int pursuit = 0; pursuit < kPursuits; ++pursuit) {
-    const std::vector<std::string> others = impl_->Others(node.id);
+    std::vector<std::string> others = impl_->Members();
+    std::erase(others, node.id);
     std::vector<std::string> alive;
     alive.push_back(impl_->keys.Alive(node.id));
     for (const auto& id : others) alive.push_back(impl_->keys.Alive(id));
 
-    std::vector<std::string_view> keys{impl_->keys.instance, rows.status,       rows.hyper, impl_->keys.model,
-                                       impl_->keys.epoch,    impl_->keys.nodes, rows.round, rows.updates};
+    std::vector<std::string_view> keys{impl_->keys.instance, rows.status,       rows.hyper,
+                                       impl_->keys.model,    impl_->keys.epoch, impl_->keys.nodes,
+                                       impl_->keys.leaving,  rows.round,        rows.updates};
     keys.insert(keys.end(), alive.begin(), alive.end());
     std::vector<std::string_view> arguments{rows.iteration.instance,
                                             rows.number,
@@ -135,6 +158,7 @@ Task<Result<Node>> JobStore::Heartbeat(Node node, IterationKey current) {
     const Items items(*reply);
     if (items.Flag(0)) {
       node.epoch = items.Count(1);
+      node.leaving = items.Flag(2);
       co_return node;
     }
     impl_->SetMembers(items.Array(1));

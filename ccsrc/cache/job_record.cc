@@ -1,4 +1,6 @@
 // JobStore: the instance, its status and the moves between iterations.
+#include <algorithm>
+
 #include "cache/job_store_impl.h"
 
 namespace msfl::cache {
@@ -21,6 +23,19 @@ std::map<std::string, std::string> ToMap(const std::vector<RedisValue>& flat) {
   std::map<std::string, std::string> map;
   for (std::size_t i = 0; i + 1 < flat.size(); i += 2) map.emplace(flat[i].text, flat[i + 1].text);
   return map;
+}
+
+std::vector<Contributor> ReadContributors(const std::vector<RedisValue>& flat) {
+  std::vector<Contributor> contributors;
+  for (std::size_t i = 0; i + 2 < flat.size(); i += 3) {
+    Contributor contributor;
+    contributor.node_id = flat[i].text;
+    contributor.tcp_address = flat[i + 1].text;
+    contributor.counted = static_cast<std::uint64_t>(flat[i + 2].integer);
+    contributors.push_back(std::move(contributor));
+  }
+  std::ranges::sort(contributors, {}, &Contributor::node_id);
+  return contributors;
 }
 
 }  // namespace
@@ -61,14 +76,16 @@ Task<Result<std::string>> JobStore::AgreeOnModel(std::string description) {
   co_return std::move(reply->text);
 }
 
-Task<Result<AdvanceAnswer>> JobStore::Advance(IterationKey from, bool valid, std::string reason) {
+Task<Result<AdvanceAnswer>> JobStore::Advance(IterationKey from, bool valid, std::string reason,
+                                              std::string digest) {
   const Impl::Context context = impl_->ContextOf(from);
   const IterationKeys& rows = *context.keys;
   const std::string nonce = impl_->Nonce();
   const std::array<std::string_view, 5> keys{impl_->keys.instance, rows.status, rows.round, rows.devices,
                                              rows.updates};
-  const std::array<std::string_view, 6> arguments{
-      rows.iteration.instance, rows.number, valid ? "1" : "0", reason, nonce, context.rules->iterations};
+  const std::array<std::string_view, 7> arguments{
+      rows.iteration.instance,   rows.number, valid ? "1" : "0", reason, nonce,
+      context.rules->iterations, digest};
   const auto reply = co_await impl_->redis.Run(Scripts().advance, keys, arguments);
   if (!reply) co_return reply.error();
   const Items items(*reply);
@@ -79,6 +96,20 @@ Task<Result<AdvanceAnswer>> JobStore::Advance(IterationKey from, bool valid, std
   answer.verdict = items.Flag(StatusAnswer::kItems) ? AdvanceVerdict::kMovedByUs : AdvanceVerdict::kMoved;
   answer.status = std::move(**status);
   co_return answer;
+}
+
+Task<Result<std::string>> JobStore::ReplaceDigest(IterationKey current, std::string from, std::string to) {
+  const IterationKeys rows(impl_->keys, std::move(current));
+  const std::array<std::string_view, 2> keys{impl_->keys.instance, rows.status};
+  const std::array<std::string_view, 4> arguments{rows.iteration.instance, rows.number, from, to};
+  const auto reply = co_await impl_->redis.Run(Scripts().replace_digest, keys, arguments);
+  if (!reply) co_return reply.error();
+  const Items items(*reply);
+  auto status = co_await impl_->Follow(ReadStatus(items));
+  if (!status) co_return status.error();
+  std::string digest;
+  if (*status) digest = std::move((*status)->digest);
+  co_return digest;
 }
 
 Task<Result<ExpireAnswer>> JobStore::Expire(IterationKey from) {
@@ -106,11 +137,7 @@ Task<Result<ExpireAnswer>> JobStore::Expire(IterationKey from) {
 
 Task<Result<Snapshot>> JobStore::Observe(IterationKey current) {
   for (int pursuit = 0; pursuit < kPursuits; ++pursuit) {
-    const IterationKeys rows(impl_->keys, current);
-    const std::array<std::string_view, 4> keys{impl_->keys.instance, rows.status, impl_->keys.nodes,
-                                               rows.round};
-    const std::array<std::string_view, 2> arguments{rows.iteration.instance, rows.number};
-    const auto reply = co_await impl_->redis.Run(Scripts().observe, keys, arguments);
+    const auto reply = co_await impl_->RunObserve(current);
     if (!reply) co_return reply.error();
     const Items items(*reply);
     StatusAnswer found = ReadStatus(items);
@@ -128,6 +155,7 @@ Task<Result<Snapshot>> JobStore::Observe(IterationKey current) {
         snapshot.target = static_cast<std::uint64_t>(*target);
         snapshot.timed_out = items.Text(StatusAnswer::kItems + 6);
       }
+      snapshot.contributors = ReadContributors(items.Array(StatusAnswer::kItems + 7));
       co_return snapshot;
     }
     if (found.where == StatusAnswer::Where::kHere) current.number = found.status.current.number;
@@ -153,7 +181,8 @@ Task<Result<Status>> JobStore::Recreate(Status status, std::map<std::string, std
                                           reason,
                                           context.rules->iterations,
                                           context.rules->job_expiry,
-                                          description};
+                                          description,
+                                          status.digest};
   AppendPairs(arguments, hyper);
   const auto reply = co_await impl_->redis.Run(Scripts().recreate, keys, arguments);
   if (!reply) co_return reply.error();

@@ -22,6 +22,10 @@ const JobScripts& Scripts() {
       .recreate = Script("recreate", source::recreate),
       .set_state = Script("set_state", source::set_state),
       .new_instance = Script("new_instance", source::new_instance),
+      .replace_digest = Script("replace_digest", source::replace_digest),
+      .list_servers = Script("list_servers", source::list_servers),
+      .summarise = Script("summarise", source::summarise),
+      .mark_recorded = Script("mark_recorded", source::mark_recorded),
   };
   return scripts;
 }

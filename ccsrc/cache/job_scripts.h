@@ -10,7 +10,8 @@ namespace msfl::cache {
 
 struct JobScripts {
   Script join, reserve, commit, withdraw, push_evaluation, open, agree_on_model, register_node, unregister,
-      heartbeat, advance, expire, observe, recreate, set_state, new_instance;
+      heartbeat, advance, expire, observe, recreate, set_state, new_instance, replace_digest, list_servers,
+      summarise, mark_recorded;
 };
 const JobScripts& Scripts();
 

@@ -27,7 +27,10 @@ JobEvent ParseJobEvent(std::string_view line) {
                                                                  {"moved", Kind::kMoved},
                                                                  {"state", Kind::kState},
                                                                  {"deadline", Kind::kDeadline},
-                                                                 {"instance", Kind::kInstance}};
+                                                                 {"instance", Kind::kInstance},
+                                                                 {"summary", Kind::kSummary},
+                                                                 {"recorded", Kind::kRecorded},
+                                                                 {"leave", Kind::kLeave}};
   JobEvent event;
   const auto first = line.find(' '), last = line.rfind(' ');
   if (first == std::string_view::npos || first == last) return event;

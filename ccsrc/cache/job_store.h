@@ -12,7 +12,9 @@
 //   nodes                   hash    node id -> "<SERVER|WORKER> <tcp address> <http address> <epoch>"; the http
 //                                   address is `http://host:port<prefix>`, ends in `/`, and is `-` if unknown
 //   alive:<node id>         text    heartbeat, expires; ms of Redis' clock since when the node was never away
-//   <instance>:status       hash    iteration, state (0 running, 1 disable, 2 finish, 3 stop), valid (0|1), reason;
+//   leaving                 set     ids of the nodes that an operator has asked to leave, until they are gone
+//   <instance>:status       hash    iteration, state (0 running, 1 disable, 2 finish, 3 stop), valid (0|1), reason,
+//                                   digest (32 hex digits: the model that the iteration starts from);
 //                                   moved_by, created_by and set_by (set_from: the state before) name the
 //                                   call that did it
 //   <instance>:hyper        hash    hyper-parameter -> text
@@ -23,13 +25,15 @@
 //                                   closed (no place is reserved any more), minimum, timeout (the window)
 //   <instance>:<n>:devices  hash    fl_id -> "<data_size> <eval_data_size> <arrival ms> <nonce>"
 //   <instance>:<n>:updates  hash    fl_id -> "<leased|counted> <node id> <epoch> <nonce>"
+//   <instance>:<n>:summary  hash    of an iteration that has ended: node id -> what it has to say on it; writer (the
+//                                   node that writes all down), recorded (it has)
 //   <instance>:evaluation   list    evaluation vectors of devices, newest first, float32 little-endian;
 //                                   beside it <instance>:evaluation:<nonce>, a minute long, for each that is in it
 //   events                  channel what moves the cluster, published by the scripts, see JobEvent
 // clang-format on
 //
 // Expiry: job and instance rows 7 days + the global window, renewed by Heartbeat; iteration rows 30 min + the
-// global window, cut to 60 s when the iteration ends.
+// global window, cut to 60 s when the iteration ends; the summary 10 min after the last one has looked at it.
 #pragma once
 
 #include <cstdint>
@@ -41,140 +45,10 @@
 #include <string_view>
 #include <vector>
 
+#include "cache/job_types.h"
 #include "cache/redis_client.h"
 
 namespace msfl::cache {
-
-enum class InstanceState { kRunning = 0, kDisable = 1, kFinish = 2, kStop = 3 };
-
-struct IterationKey {
-  std::string instance;
-  std::uint64_t number = 0;
-  bool operator==(const IterationKey&) const = default;
-};
-
-struct Status {
-  IterationKey current;
-  InstanceState state = InstanceState::kRunning;
-  bool last_valid = true;
-  std::string last_reason;
-};
-
-// What the state machine looks at; taken in one script.
-struct Snapshot {
-  bool known = false;  // false: the record is gone (Redis restarted empty); nothing below is set
-  Status status;
-  std::uint64_t started = 0, leased = 0, counted = 0;
-  // Nearest deadline of the current iteration; negative when it has passed.
-  std::optional<std::int64_t> deadline_in_ms;
-  // A node with counted updates has left or was removed by somebody's Heartbeat.
-  bool contributor_lost = false;
-  // A window has ended with enough: the number of updates that the iteration waits for instead of the
-  // threshold, and the window's name.
-  std::optional<std::uint64_t> target;
-  std::string timed_out;
-};
-
-// A Server in the cluster; the epoch is of its latest registration.
-struct Node {
-  std::string id, tcp_address;
-  std::string http_address;  // `http://host:port/<prefix>/`; empty if unknown
-  std::uint64_t epoch = 0;
-};
-
-struct Windows {  // all in milliseconds
-  std::uint64_t start_fl_job = 0, update_model = 0, global_iteration = 0;
-};
-
-struct Thresholds {
-  std::uint64_t start_fl_job = 0, update_model = 0;
-  // Updates with which an iteration goes on when a window is over; 0: it fails, whatever has come.
-  std::uint64_t minimum = 0;
-};
-
-// The iteration asked about is not the current one (any more), or the instance is not running: look again.
-// Every verdict enum below has it.
-
-enum class JoinVerdict { kAccepted, kMoved, kThresholdReached, kContentRefused, kAlreadyJoined };
-struct JoinRequest {
-  IterationKey iteration;
-  std::string_view fl_id;
-  std::uint64_t data_size = 0, eval_data_size = 0;
-  std::string_view nonce;        // of this request: the same nonce again is the same request again
-  bool content_accepted = true;  // the verdict on the request's content, consulted after the threshold
-};
-struct JoinAnswer {
-  JoinVerdict verdict = JoinVerdict::kMoved;
-  std::uint64_t started = 0;  // count after this request
-  bool first = false, last = false;
-  std::optional<std::int64_t> deadline_in_ms;
-};
-
-enum class ReserveVerdict {
-  kReserved,
-  kMoved,
-  kThresholdReached,
-  kNotJoined,
-  kWrongIteration,
-  kContentRefused,
-  kAlreadyUpdated
-};
-struct ReserveRequest {
-  IterationKey iteration;              // the current one, as this Server knows it
-  std::int64_t claimed_iteration = 0;  // the one the device names
-  std::string_view fl_id;
-  std::string_view nonce;
-  bool content_accepted = true;
-};
-struct ReserveAnswer {
-  ReserveVerdict verdict = ReserveVerdict::kMoved;
-  std::uint64_t data_size = 0, eval_data_size = 0;  // as given at startFLJob
-  std::int64_t joined_ms = 0;                       // Redis' clock
-  std::int64_t now_ms = 0;
-  std::uint64_t taken = 0;  // leased + counted after this request
-  bool first = false, full = false;
-  std::optional<std::int64_t> deadline_in_ms;
-};
-
-enum class CommitVerdict { kCounted, kMoved, kFenced };
-struct CommitAnswer {
-  CommitVerdict verdict = CommitVerdict::kMoved;
-  std::uint64_t counted = 0;
-  bool last = false;  // the threshold or the target is reached: time to aggregate
-};
-
-enum class AdvanceVerdict { kMovedByUs, kMoved };  // kMoved: somebody else moved it before
-struct AdvanceAnswer {
-  AdvanceVerdict verdict = AdvanceVerdict::kMoved;
-  Status status;  // after the call
-};
-
-struct ExpireAnswer {
-  // A deadline has passed; the iteration was moved on by this call, with the spec's reason.
-  bool expired = false;
-  Status status;  // after the call
-  std::optional<std::int64_t> deadline_in_ms;
-};
-
-// A line on the channel `events`: "<kind> <instance> <iteration>"; the iteration is the current one after
-// what happened. kStartFull: or its window ended with enough. kStartOpen: a full startFLJob has a place
-// again, since one was withdrawn. kDeadline: a deadline was set, also when a full updateModel opens again
-// since leases were given back. kOther: anything else worth a look, such as nodes that are gone.
-struct JobEvent {
-  enum class Kind {
-    kStartFull,
-    kStartOpen,
-    kUpdateFull,
-    kCountedFull,
-    kMoved,
-    kState,
-    kDeadline,
-    kInstance,
-    kOther
-  };
-  Kind kind = Kind::kOther;
-  IterationKey iteration;
-};
 
 struct JobStoreOptions {
   std::string fl_name;
@@ -207,8 +81,10 @@ class JobStore {
   // Publishes the model's description if there is none; answers the one that holds.
   Task<Result<std::string>> AgreeOnModel(std::string description);
 
-  // Enters the node with a fresh epoch. `Unregister` removes it at once.
-  Task<Result<Node>> Register(std::string node_id, std::string tcp_address, std::string http_address);
+  // Enters the node with a fresh epoch. `Unregister` removes it at once. `digest` names the model that this
+  // Server would start `current` from: it holds unless there is one, or it is empty.
+  Task<Result<Registered>> Register(std::string node_id, std::string tcp_address, std::string http_address,
+                                    IterationKey current, std::string digest);
   Task<Result<void>> Unregister(Node node);
   struct ListedServer {
     Node node;
@@ -237,8 +113,12 @@ class JobStore {
   Task<Result<void>> PushEvaluation(std::string instance, std::string_view vector, std::string_view nonce,
                                     std::uint64_t kept);
 
-  // Compare-and-set from `from` to the next iteration.
-  Task<Result<AdvanceAnswer>> Advance(IterationKey from, bool valid, std::string reason);
+  // Compare-and-set from `from` to the next iteration, which starts from the model `digest` if this one was
+  // valid, and from the same model as this one if it failed or the digest is empty.
+  Task<Result<AdvanceAnswer>> Advance(IterationKey from, bool valid, std::string reason, std::string digest);
+  // Compare-and-set of the digest in the iteration `current`, for a model that nobody has any more. Answers
+  // the digest that holds after the call, wherever the job is; empty when the record is gone.
+  Task<Result<std::string>> ReplaceDigest(IterationKey current, std::string from, std::string to);
   // Moves on as failed if a deadline of `from` has passed; with Thresholds::minimum it may go on with what
   // has come, see Snapshot::target. No deadline in the answer when the job is elsewhere by now or every
   // update is counted.
@@ -259,6 +139,12 @@ class JobStore {
   // From any state: the job goes on as the instance `name`, Running, in iteration 1, with the current
   // hyper-parameters except for `changed`. kDisagreement when the record is gone.
   Task<Result<Status>> NewInstance(std::string name, std::map<std::string, std::string> changed);
+
+  // Gives the text of one node on an iteration that has ended, and looks at all of them; to be called again
+  // to look again. The first node is the writer; when it leaves before all is recorded, the next one that
+  // looks.
+  Task<Result<Summaries>> Summarise(IterationKey ended, std::string node_id, std::string text);
+  Task<Result<void>> MarkRecorded(IterationKey ended);
 
   // The rows of an iteration as they are in the cache; for tests and for looking into a job.
   struct Rows {

@@ -44,6 +44,7 @@ StatusAnswer ReadStatus(const Items& items) {
   answer.status.state = static_cast<InstanceState>(FromText<int>(items.Text(3)));
   answer.status.last_valid = items.Text(4) == "1";
   answer.status.last_reason = items.Text(5);
+  answer.status.digest = items.Text(6);
   return answer;
 }
 
@@ -73,6 +74,11 @@ JobStore::Impl::Context JobStore::Impl::ContextOf(const IterationKey& iteration)
   return context;
 }
 
+std::shared_ptr<const RuleTexts> JobStore::Impl::Rules() {
+  const std::lock_guard lock(mutex_);
+  return rules_;
+}
+
 IterationKey JobStore::Impl::LastSeen() {
   const std::lock_guard lock(mutex_);
   return last_->iteration;
@@ -83,13 +89,9 @@ std::string JobStore::Impl::Nonce() {
   return std::to_string(nonce_random_) + "." + std::to_string(++nonce_count_);
 }
 
-std::vector<std::string> JobStore::Impl::Others(const std::string& own_id) {
+std::vector<std::string> JobStore::Impl::Members() {
   const std::lock_guard lock(mutex_);
-  std::vector<std::string> others;
-  for (const auto& id : members_) {
-    if (id != own_id) others.push_back(id);
-  }
-  return others;
+  return members_;
 }
 
 void JobStore::Impl::SetMembers(const std::vector<RedisValue>& ids) {
@@ -98,12 +100,19 @@ void JobStore::Impl::SetMembers(const std::vector<RedisValue>& ids) {
   for (const auto& id : ids) members_.push_back(id.text);
 }
 
+Task<Result<RedisValue>> JobStore::Impl::RunObserve(IterationKey iteration) {
+  const IterationKeys rows(keys, std::move(iteration));
+  const auto rules = Rules();
+  const std::array<std::string_view, 4> script_keys{keys.instance, rows.status, keys.nodes, rows.round};
+  const std::array<std::string_view, 3> arguments{rows.iteration.instance, rows.number,
+                                                  rules->update_threshold};
+  auto reply = co_await redis.Run(Scripts().observe, script_keys, arguments);
+  co_return reply;
+}
+
 Task<Result<std::optional<Status>>> JobStore::Impl::CurrentStatus(IterationKey hint) {
   for (int pursuit = 0; pursuit < kPursuits; ++pursuit) {
-    const IterationKeys rows(keys, hint);
-    const std::array<std::string_view, 4> script_keys{keys.instance, rows.status, keys.nodes, rows.round};
-    const std::array<std::string_view, 2> arguments{rows.iteration.instance, rows.number};
-    const auto reply = co_await redis.Run(Scripts().observe, script_keys, arguments);
+    const auto reply = co_await RunObserve(hint);
     if (!reply) co_return reply.error();
     const Items items(*reply);
     StatusAnswer answer = ReadStatus(items);

@@ -85,7 +85,7 @@ Number FromText(const std::string& text) {
 // The head of an answer that tells the status, see scripts/parts/status.lua.
 struct StatusAnswer {
   enum class Where { kGone = 0, kElsewhere = 1, kHere = 2 };
-  static constexpr std::size_t kItems = 6;
+  static constexpr std::size_t kItems = 7;
   Where where = Where::kGone;
   Status status;  // only the instance with kElsewhere
 };
@@ -100,12 +100,15 @@ struct JobStore::Impl {
     std::shared_ptr<const RuleTexts> rules;
   };
   Context ContextOf(const IterationKey& iteration);
+  std::shared_ptr<const RuleTexts> Rules();
   IterationKey LastSeen();
   std::string Nonce();
-  // The nodes known so far; Heartbeat must name their rows, as a script's keys are named by its caller.
-  std::vector<std::string> Others(const std::string& own_id);
+  // The nodes known so far; Heartbeat and ListServers must name their rows, as a script's keys are named by
+  // its caller.
+  std::vector<std::string> Members();
   void SetMembers(const std::vector<RedisValue>& ids);
 
+  Task<Result<RedisValue>> RunObserve(IterationKey iteration);
   // The status of whatever instance is current; nothing when the record is gone.
   Task<Result<std::optional<Status>>> CurrentStatus(IterationKey hint);
   // The status in an answer, or that of the instance the answer points to.

@@ -17,18 +17,19 @@ std::string TimeoutReason(const std::string& window, std::uint64_t updates, std:
 
 Decision Decide(const Standing& mine, const cache::Snapshot& seen) {
   using cache::InstanceState;
-  if (!seen.known) return {Move::kRecreate, {}, 0};
-  if (seen.status.state == InstanceState::kStop) return {Move::kStop, {}, 0};
-  if (!(seen.status.current == mine.current) || seen.status.state != mine.state) return {Move::kAdopt, {}, 0};
+  if (!seen.known) return {Move::kRecreate, {}, 0, {}};
+  if (seen.status.state == InstanceState::kStop) return {Move::kStop, {}, 0, {}};
+  if (!(seen.status.current == mine.current) || seen.status.state != mine.state)
+    return {Move::kAdopt, {}, 0, {}};
   if (mine.state != InstanceState::kRunning) return {};
   // A lost contributor comes before the count: its counted updates are in the count and their sum is gone.
-  if (seen.contributor_lost) return {Move::kFail, ContributorLostReason(mine.current.number), 0};
+  if (seen.contributor_lost) return {Move::kFail, ContributorLostReason(mine.current.number), 0, {}};
   const std::uint64_t expected = seen.target.value_or(mine.update_threshold);
   if (seen.counted >= expected) {
     return {Move::kAggregate,
             expected < mine.update_threshold ? TimeoutReason(seen.timed_out, expected, mine.update_threshold)
                                              : kAggregatedReason,
-            expected};
+            expected, seen.contributors};
   }
   return {};
 }

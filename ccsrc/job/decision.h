@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "cache/job_store.h"
 
@@ -28,6 +29,7 @@ struct Decision {
   Move move = Move::kStay;
   std::string reason;         // of the iteration's end, with kAggregate (if it is valid) and kFail
   std::uint64_t updates = 0;  // with kAggregate: how many the sums hold together
+  std::vector<cache::Contributor> contributors;  // with kAggregate: whose sums those are
 };
 
 Decision Decide(const Standing& mine, const cache::Snapshot& seen);

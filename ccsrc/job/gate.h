@@ -4,12 +4,12 @@
 
 #include <chrono>
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <mutex>
 
 #include "base/clock.h"
 #include "base/task.h"
+#include "base/wait_list.h"
 #include "job/iteration.h"
 
 namespace msfl::job {
@@ -40,6 +40,8 @@ class Gate {
   View Look() const;
 
   void Shut();
+  // The iteration that Look() tells of while the gate has not been opened yet.
+  void Place(std::shared_ptr<Iteration> iteration);
   void Open(Service service, std::shared_ptr<Iteration> iteration);
   // Opens for good: from now on everybody gets the answer of `service`. The first call counts.
   void Close(Service service);
@@ -52,19 +54,15 @@ class Gate {
   Switches switches() const;
 
  private:
-  struct Waiter;
   // mutex_ held:
   bool MayPass(const Iteration* stale) const;
   bool HasEnded(const Iteration* running) const;
-  void Enlist(const std::shared_ptr<Waiter>& waiter);
-  void Dismiss(Waiter& waiter);
-  void WakeAll();
 
   mutable std::mutex mutex_;
   bool shut_ = true, closed_ = false;
   Service service_ = Service::kSafemode;
   std::shared_ptr<Iteration> iteration_;
-  std::list<std::shared_ptr<Waiter>> waiters_;
+  WaitList waiters_;
   SteadyClock::time_point shut_at_;
   Switches switches_;
 };

@@ -58,18 +58,21 @@ std::int64_t Iteration::FutureRequestTime() const {
 void Iteration::AddMetrics(float loss, std::uint64_t data_size, float accuracy,
                            std::uint64_t eval_data_size) {
   const std::lock_guard lock(metrics_mutex_);
-  loss_sum_ += static_cast<double>(loss) * static_cast<double>(data_size);
-  accuracy_sum_ += static_cast<double>(accuracy) * static_cast<double>(eval_data_size);
-  data_size_sum_ += data_size;
-  eval_data_size_sum_ += eval_data_size;
+  metric_sums_.loss += static_cast<double>(loss) * static_cast<double>(data_size);
+  metric_sums_.accuracy += static_cast<double>(accuracy) * static_cast<double>(eval_data_size);
+  metric_sums_.data_size += data_size;
+  metric_sums_.eval_data_size += eval_data_size;
 }
 
-Iteration::Metrics Iteration::MeanMetrics() const {
+Iteration::MetricSums Iteration::metric_sums() const {
   const std::lock_guard lock(metrics_mutex_);
+  return metric_sums_;
+}
+
+Iteration::Metrics Iteration::MetricSums::Mean() const {
   Metrics mean;
-  mean.loss = data_size_sum_ == 0 ? loss_sum_ : loss_sum_ / static_cast<double>(data_size_sum_);
-  mean.accuracy =
-      eval_data_size_sum_ == 0 ? accuracy_sum_ : accuracy_sum_ / static_cast<double>(eval_data_size_sum_);
+  mean.loss = data_size == 0 ? loss : loss / static_cast<double>(data_size);
+  mean.accuracy = eval_data_size == 0 ? accuracy : accuracy / static_cast<double>(eval_data_size);
   return mean;
 }
 

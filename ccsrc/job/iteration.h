@@ -75,9 +75,15 @@ class Iteration {
   struct Metrics {
     double loss = 0, accuracy = 0;
   };
+  // Weighted by the (evaluation) data sizes.
+  struct MetricSums {
+    double loss = 0, accuracy = 0;
+    std::uint64_t data_size = 0, eval_data_size = 0;
+    // The plain sum where the weight is 0.
+    Metrics Mean() const;
+  };
   void AddMetrics(float loss, std::uint64_t data_size, float accuracy, std::uint64_t eval_data_size);
-  // Means weighted by the (evaluation) data sizes; the plain sum where the weight is 0.
-  Metrics MeanMetrics() const;
+  MetricSums metric_sums() const;
 
  private:
   const cache::IterationKey key_;
@@ -85,8 +91,7 @@ class Iteration {
   const std::shared_ptr<const model::Model> start_model_;
   const std::int64_t made_ms_;
   mutable std::mutex metrics_mutex_;
-  double loss_sum_ = 0, accuracy_sum_ = 0;
-  std::uint64_t data_size_sum_ = 0, eval_data_size_sum_ = 0;
+  MetricSums metric_sums_;
 };
 
 }  // namespace msfl::job

@@ -9,16 +9,19 @@
 
 namespace msfl::job {
 
-Job::Job(net::EventLoops& loops, cache::JobStore& store, std::shared_ptr<BufferPool> pool,
-         const ServerOptions& options, OnIterationEnded on_iteration_ended)
+Job::Job(net::EventLoops& loops, cache::JobStore& store, collective::Exchange& exchange,
+         std::shared_ptr<BufferPool> pool, const ServerOptions& options, OnIterationEnded on_iteration_ended)
     : loops_(loops),
       store_(store),
+      exchange_(exchange),
       pool_(std::move(pool)),
       options_(options),
       on_iteration_ended_(std::move(on_iteration_ended)),
       history_(options_.limits.body_memory / 4),
       wakeup_(loops.control()),
-      beat_wakeup_(loops.loop(0)) {}
+      beat_wakeup_(loops.loop(0)) {
+  exchange_.SetModelSource([this](std::string_view digest) { return FindModel(digest); });
+}
 
 Task<std::string> Job::Run() {
   try {
@@ -66,6 +69,7 @@ void Job::NoteFault() noexcept {
 }
 
 Task<> Job::RunPhases() {
+  co_await Enter();
   if (status_.state == cache::InstanceState::kFinish) {
     MSFL_LOG(kWarning,
              "the job has finished before: devices are served its model and train no more. To train "
@@ -104,7 +108,7 @@ Task<> Job::Beat() {
   });
   try {
     while (!stop_requested_) {
-      co_await RenewNode();
+      static_cast<void>(co_await RenewNode());
       co_await beat_wakeup_.Wait(SteadyClock::now() + kInterval);
     }
   } catch (...) {
@@ -115,16 +119,19 @@ Task<> Job::Beat() {
   wakeup_.Notify();
 }
 
-Task<> Job::RenewNode() {
+Task<bool> Job::RenewNode() {
   const cache::Node mine = *node();
   const cache::IterationKey current = gate_.Look().iteration->key();
   const Result<cache::Node> renewed = co_await store_.Heartbeat(mine, current);
-  if (!renewed || renewed->epoch == mine.epoch) co_return;
+  if (renewed && renewed->leaving && !leaving_.exchange(true)) NoteMoved();
+  if (!renewed) co_return false;
+  if (renewed->epoch == mine.epoch) co_return true;
   {
     const std::lock_guard lock(node_mutex_);
     node_ = std::make_shared<const cache::Node>(*renewed);
   }
   MSFL_LOG(kWarning, "this Server was no longer listed and has entered the cluster again: node=" << mine.id);
+  co_return true;
 }
 
 void Job::RequestStop() {
@@ -141,6 +148,10 @@ std::shared_ptr<const cache::Node> Job::node() const {
 
 void Job::NoteEvent(const cache::JobEvent& event) {
   using Kind = cache::JobEvent::Kind;
+  const bool beyond =
+      event.iteration.instance != status_.current.instance || event.iteration.number > status_.current.number;
+  if (event.kind == Kind::kMoved && beyond) moved_while_combining_ = true;
+  if (event.kind == Kind::kLeave) beat_wakeup_.Notify();  // whose heartbeat tells whether it is this one
   if (event.iteration == status_.current &&
       (event.kind == Kind::kStartFull || event.kind == Kind::kStartOpen)) {
     iteration_->start_fl_job_full = event.kind == Kind::kStartFull;
@@ -182,6 +193,7 @@ void Job::Adopt(const cache::Status& status, Rules rules) {
   rules_ = rules;
   iteration_ = std::make_shared<Iteration>(status_.current, rules_, history_.Latest().model, *pool_);
   iteration_->follows_instance = follows;
+  awaiting_since_.reset();
   deadline_ns_ = INT64_MAX;
   seen_started_ = 0;
   seen_counted_ = 0;
@@ -193,7 +205,17 @@ void Job::OpenGate() {
   if (status_.state == cache::InstanceState::kDisable || status_.state == cache::InstanceState::kStop) {
     service = Service::kDisabled;
   }
+  // Its models are still served, but nothing that would be lost with it is taken any more.
+  if (service == Service::kServing && leaving_) service = Service::kSafemode;
   gate_.Open(service, iteration_);
+}
+
+bool Job::MayLeave() {
+  if (!leaving_) return false;
+  // From here on no update can be added, so none is counted that leaves with this Server.
+  if (status_.state == cache::InstanceState::kRunning && !iteration_->sum.Seal(0)) return false;
+  MSFL_LOG(kInfo, "this Server leaves, as it was asked to: node=" << node()->id);
+  return true;
 }
 
 void Job::ArmDeadline(std::optional<std::int64_t> in_ms) {

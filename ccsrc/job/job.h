@@ -4,9 +4,11 @@
 //             +------> Collect --all updates counted--> Aggregate --+
 //             |           |                                         |
 //             |           +--window over, contributor lost, --------+--> Switch --+--> Collect
-//             |           |  record gone, moved by others                         +--> Rest (disabled,
-//             finished)
+//             |           |  record gone, moved by others                         |
+//             |           |                                                       +--> Rest
 //   Rest -----+           +--cache unreachable--> Failure --back--> Collect or Rest
+//
+//   Rest: the job is disabled or finished
 //   any phase, when this process or the job is stopped --> Shutdown
 //   any phase, when a new instance began --> Switch --> Collect, in iteration 1
 //
@@ -14,11 +16,12 @@
 // make it.
 //
 // Faults. The process dies: its leases are given back when its heartbeat expires; its counted updates are
-// gone, so the iteration fails and the next begins. The cache is lost: requests get the safemode text, the
-// sum waits. The cache comes back empty: the record is written again from memory and the iteration fails,
-// since its counts are gone. A defect, or no memory left, throws in a phase or in the heartbeat: devices get
-// the safemode text, the Server leaves the cluster as if it had been stopped, so that the next one need not
-// wait for its heartbeat to expire, and Run() says what it was.
+// gone, so the iteration fails and the next begins; the other Servers go on. A Server that was away for a
+// while finds its moves refused, adopts what the cluster has done, and takes the model from a peer. The cache
+// is lost: requests get the safemode text, the sum waits. The cache comes back empty: the record is written
+// again from memory and the iteration fails, since its counts are gone. A defect, or no memory left, throws
+// in a phase or in the heartbeat: devices get the safemode text, the Server leaves the cluster as if it had
+// been stopped, so that the next one need not wait for its heartbeat to expire, and Run() says what it was.
 #pragma once
 
 #include <atomic>
@@ -30,8 +33,10 @@
 
 #include "base/buffer.h"
 #include "cache/job_store.h"
+#include "collective/exchange.h"
 #include "job/decision.h"
 #include "job/gate.h"
+#include "job/iteration_ended.h"
 #include "job/wakeup.h"
 #include "model/history.h"
 #include "net/event_loops.h"
@@ -39,27 +44,16 @@
 
 namespace msfl::job {
 
-struct IterationEnded {
-  cache::IterationKey key;
-  cache::InstanceState state = cache::InstanceState::kRunning;
-  std::uint64_t iterations = 0;
-  bool valid = false;
-  std::string reason;
-  std::int64_t started_ms = 0, ended_ms = 0;  // Unix ms; started 0: no device came
-  Iteration::Metrics metrics;
-  std::map<std::string, std::uint64_t> visits;
-  std::shared_ptr<const model::Model> model;  // model `key.number`
-};
-
-// Called on the control loop when an iteration has ended; the switch goes on after `recorded()` was called.
+// Called on the control loop when an iteration has ended. Where this Server is the writer, the switch goes on
+// after NoteRecorded() was called.
 using OnIterationEnded = std::function<void(IterationEnded)>;
 
 enum class Phase { kCollect, kAggregate, kSwitch, kRest, kFailure, kShutdown };
 
 class Job {
  public:
-  Job(net::EventLoops& loops, cache::JobStore& store, std::shared_ptr<BufferPool> pool,
-      const ServerOptions& options, OnIterationEnded on_iteration_ended);
+  Job(net::EventLoops& loops, cache::JobStore& store, collective::Exchange& exchange,
+      std::shared_ptr<BufferPool> pool, const ServerOptions& options, OnIterationEnded on_iteration_ended);
 
   // Start-up, in this order, on the control loop. `first_iteration` counts only when the cache does not know
   // the job.
@@ -67,12 +61,12 @@ class Job {
   Task<Result<void>> AgreeOnModel(const model::Layout& layout);
   // What is wrong with a model without features: that the job has another one, or that it is empty.
   Task<Result<void>> RefuseEmptyModel();
-  // Servers of one job can't combine their sums yet: waits until a dead one's heartbeat has run out, and
-  // refuses (Errc::kDisagreement) beside a living one.
-  Task<Result<void>> AwaitAlone();
   void SetStartModel(std::shared_ptr<const model::Model> model);
-  // Errc::kDisagreement when another Server has been faster since. `http_address` may be empty.
+  // Enters the cluster. `http_address` may be empty. Beat() and Run() begin after it.
   Task<Result<void>> Join(std::string node_id, std::string tcp_address, std::string http_address);
+  // Waits until Run() has opened the gate, which it does once this Server holds the model that the cluster
+  // goes on from. Errc::kStopping.
+  Task<Result<void>> AwaitEntered();
 
   // The phases, until the end, and out of the cluster: empty if the job was stopped, else the fault that made
   // it impossible to go on. On the control loop.
@@ -96,6 +90,8 @@ class Job {
   // This Server's sum of `key` holds an update that is not counted: the iteration can't become valid.
   void NoteSpoilt(const cache::IterationKey& key);
   bool stopping() const { return stop_requested_.load(); }
+  // What peers may ask for, from any loop: the newest models that this Server holds.
+  std::shared_ptr<const model::Model> FindModel(std::string_view digest) const;
 
   // Devices that have joined the current iteration, and updates counted in it, as the cache said last.
   struct Progress {
@@ -113,20 +109,43 @@ class Job {
   friend struct Phases;
 
   Task<> RunPhases();
+  Task<> Enter();
   // Of the exception that is being handled; the first one counts.
   void NoteFault() noexcept;
   Iteration& iteration() { return *iteration_; }
   Standing standing() const;
-  Error NotAlone(const std::string& other) const;
   void NoteEvent(const cache::JobEvent& event);
   // Renews this Server's place in the cluster, with a new epoch if it had lost it.
-  Task<> RenewNode();
+  // False when the cache can't be reached.
+  Task<bool> RenewNode();
   void Adopt(const cache::Status& status, Rules rules);
   void OpenGate();
   void ArmDeadline(std::optional<std::int64_t> in_ms);
+  // Of the running iteration, if it may be left without a loss: nothing that this Server holds was counted.
+  bool MayLeave();
+
+  // current_model.cc
+  struct NamedModel {
+    std::shared_ptr<const model::Model> model;
+    std::string digest;
+  };
+  void SetCurrent(NamedModel current);
+  bool HoldsModelOf(const cache::Status& status) const {
+    return status.digest.empty() || status.digest == current_.digest;
+  }
+  // Makes the model that `now` names the current one; false when the job has moved on or is being stopped.
+  Task<bool> TakeModel(cache::Status now);
+  struct Search {
+    std::shared_ptr<const model::Model> found;
+    bool nobody_has_it = false;  // all Servers alive have said so
+    bool eldest = false;         // this Server is in the cluster longest of those listed
+    std::string fault;           // why one that may have it could not be asked
+  };
+  Task<Search> AskPeers(std::string digest);
 
   net::EventLoops& loops_;
   cache::JobStore& store_;
+  collective::Exchange& exchange_;
   const std::shared_ptr<BufferPool> pool_;
   ServerOptions options_;  // changes in Open() only
   const OnIterationEnded on_iteration_ended_;
@@ -139,6 +158,8 @@ class Job {
 
   // Written by any thread, read by the phases.
   std::atomic<bool> stop_requested_{false}, look_now_{false}, beat_ended_{false};
+  std::atomic<bool> may_be_unlisted_{false};  // the cache was away: it may have forgotten who is there
+  std::atomic<bool> leaving_{false};          // an operator has asked this Server to
   std::atomic<std::int64_t> deadline_ns_{INT64_MAX};  // steady clock
   std::atomic<std::uint64_t> recorded_{0};
   std::atomic<std::int64_t> unrecorded_{0};  // iterations that ended and whose files are not written yet
@@ -147,6 +168,13 @@ class Job {
   cache::IterationKey spoilt_;
   std::mutex fault_mutex_;
   std::string fault_;
+  struct Known {
+    std::string digest;
+    std::weak_ptr<const model::Model> model;
+  };
+  mutable std::mutex known_mutex_;
+  std::vector<Known> known_;  // newest last
+  std::string model_fault_;   // why the current model is not here yet
 
   // The control loop's own.
   cache::Status status_;
@@ -154,9 +182,17 @@ class Job {
   std::map<std::string, std::string> hyper_;
   std::string description_;
   std::shared_ptr<Iteration> iteration_;
-  std::shared_ptr<const model::Model> aggregate_;  // Aggregate -> Switch
-  Decision decision_;                              // Collect -> Aggregate
-  cache::Status next_status_;                      // any phase -> Switch
+  NamedModel current_;         // what the iteration starts from
+  NamedModel aggregate_;       // Aggregate -> Switch
+  Decision decision_;          // Collect -> Aggregate
+  cache::Status next_status_;  // any phase -> Switch
+  bool moved_while_combining_ = false;
+  // All updates are counted and others have them: since when they are awaited.
+  std::optional<SteadyClock::time_point> awaiting_since_;
+  // Of the iteration that ended last: this Server's summary, and the Servers whose own is waited for.
+  cache::IterationKey last_ended_;
+  std::string last_summary_;
+  std::optional<std::vector<std::string>> awaited_;
 };
 
 // The phases; a struct only so that Job can name one friend.
@@ -167,16 +203,24 @@ struct Phases {
   static Task<Phase> Rest(Job& job);
   static Task<Phase> Failure(Job& job);
   static Task<> Shutdown(Job& job);
+  static Task<> LetOthersFollow(Job& job);
 
   // The evaluation vectors of the iteration that has ended are in the cache.
   static Task<> AwaitEvaluations(Job& job);
-  // What is told about the current iteration, which ends because the cluster stands in `now`; without verdict
-  // and model.
+  // What this Server has seen of the current iteration, which ends because the cluster stands in `now`;
+  // without verdict and model.
   static IterationEnded Ended(const Job& job, const cache::Status& now);
-  // Has it written down, and waits for that.
+  // Has it written down by one of the Servers, and waits for that.
   static Task<> Record(Job& job, IterationEnded ended);
+  static Task<> Summarise(Job& job, IterationEnded& ended);
+  static Task<bool> AllHaveTold(Job& job, const cache::Summaries& told);
+  static Task<> Write(Job& job, IterationEnded ended);
+  // The mean of all updates of the iteration, on whatever Servers they are; null when there is none.
+  static Task<std::shared_ptr<const model::Model>> Combine(Job& job);
+  // Those who hold the updates combine them; for a Server without any.
+  static Task<std::optional<Phase>> AwaitOthers(Job& job);
   // Ends the current iteration in the cache, whatever it takes; the outcome is in job.next_status_.
-  static Task<Phase> EndIteration(Job& job, bool valid, std::string reason);
+  static Task<Phase> EndIteration(Job& job, bool valid, std::string reason, std::string digest);
   // Looks at the cache and says where to go; nothing when everything is as it was.
   static Task<std::optional<Phase>> LookAtCache(Job& job);
 };

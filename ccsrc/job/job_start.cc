@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "job/job.h"
 #include "job/model_description.h"
+#include "model/digest.h"
 
 namespace msfl::job {
 namespace {
@@ -74,80 +75,66 @@ Task<Result<void>> Job::RefuseEmptyModel() {
   co_return Error{Errc::kInvalidArgument, "the model has no feature; it needs at least one"};
 }
 
-Task<Result<void>> Job::AwaitAlone() {
-  // A heartbeat that was renewed between two looks has lost less time than has passed.
-  constexpr std::chrono::milliseconds kLook(1200);
-  constexpr std::int64_t kSlackMs = 400;
-  std::map<std::string, std::int64_t> before;
-  bool told = false;
-  while (!stop_requested_) {
-    const auto servers = co_await store_.ListServers();
-    if (!servers) co_return servers.error();
-    std::map<std::string, std::int64_t> now;
-    for (const cache::JobStore::ListedServer& server : *servers) {
-      const std::string& id = server.node.id;
-      if (server.heartbeat_left_ms == 0) {
-        MSFL_LOG(kWarning, "taking the place of a Server that is gone: node=" << id);
-        const cache::Node dead = server.node;
-        const Result<void> removed = co_await store_.Unregister(dead);
-        if (!removed) co_return removed.error();
-        continue;
-      }
-      now[id] = server.heartbeat_left_ms;
-      const auto known = before.find(id);
-      if (known != before.end() && now[id] > known->second - kLook.count() + kSlackMs) {
-        co_return NotAlone(id);
-      }
-    }
-    if (now.empty()) co_return Result<void>();
-    // Not at the first look: the second one tells a living Server, beside which there is nothing to wait for.
-    if (!before.empty() && !std::exchange(told, true)) {
-      MSFL_LOG(kWarning, "waiting for the heartbeat of a Server that seems gone to run out: node="
-                             << now.begin()->first << " seconds=" << now.begin()->second / 1000 + 1);
-    }
-    before = std::move(now);
-    const SteadyClock::time_point next = SteadyClock::now() + kLook;
-    while (SteadyClock::now() < next && !stop_requested_) co_await wakeup_.Wait(next);
-  }
-  co_return Error{Errc::kStopping, "stopped while it was starting"};
-}
-
-Error Job::NotAlone(const std::string& other) const {
-  return Error{Errc::kDisagreement, "Server " + other + " of fl job " + options_.fl_name +
-                                        " is alive, and several Servers for one job are not available "
-                                        "in this version. Stop it first, or choose another fl_name"};
-}
-
 void Job::SetStartModel(std::shared_ptr<const model::Model> model) {
-  history_.Restart(status_.current.number - 1, std::move(model));
+  std::string digest = model::Digest(*model);
+  SetCurrent(NamedModel{std::move(model), std::move(digest)});
 }
 
 Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address, std::string http_address) {
-  Result<cache::Node> node =
-      co_await store_.Register(std::move(node_id), std::move(tcp_address), std::move(http_address));
-  if (!node) co_return node.error();
-  // Two that start at the same moment have both found themselves alone: the first to register stays.
-  const auto servers = co_await store_.ListServers();
-  if (!servers) co_return servers.error();
-  for (const cache::JobStore::ListedServer& server : *servers) {
-    if (server.node.epoch >= node->epoch || server.heartbeat_left_ms == 0) continue;
-    const cache::Node mine = *node;
-    static_cast<void>(co_await store_.Unregister(mine));
-    co_return NotAlone(server.node.id);
-  }
+  const cache::IterationKey current = status_.current;
+  const std::string digest = current_.digest;
+  Result<cache::Registered> registered = co_await store_.Register(std::move(node_id), std::move(tcp_address),
+                                                                  std::move(http_address), current, digest);
+  if (!registered) co_return registered.error();
+  status_.digest = registered->digest;
   {
     const std::lock_guard lock(node_mutex_);
-    node_ = std::make_shared<const cache::Node>(*node);
+    node_ = std::make_shared<const cache::Node>(registered->node);
   }
   store_.Watch([this](const cache::JobEvent& event) { NoteEvent(event); },
                [this] {
                  iteration_->start_fl_job_full =
                      false;  // it may have opened again unheard: the cache is asked
+                 may_be_unlisted_ = true;
                  NoteMoved();
                });
+  history_.Restart(status_.current.number - 1, current_.model);
   Adopt(status_, rules_);
-  OpenGate();
+  gate_.Place(iteration_);
+  if (status_.digest.empty() || status_.digest == current_.digest) OpenGate();
   co_return Result<void>();
+}
+
+Task<> Job::Enter() {
+  while (gate_.Look().switching && !stop_requested_) {
+    const cache::Status now = status_;
+    const bool agreed = co_await TakeModel(now);
+    if (!agreed) {
+      const cache::IterationKey current = status_.current;
+      const Result<cache::Snapshot> seen = co_await store_.Observe(current);
+      // With other rules: the phases take them over, from what stands here.
+      if (seen && seen->known && seen->status.current.instance != current.instance) co_return;
+      if (seen && seen->known) status_ = seen->status;
+      // What is gone is written again by the phases, from what is held here.
+      if (!seen || seen->known) continue;
+    }
+    history_.Restart(status_.current.number - 1, current_.model);
+    Adopt(status_, rules_);
+    OpenGate();
+  }
+}
+
+Task<Result<void>> Job::AwaitEntered() {
+  constexpr std::chrono::seconds kLook(1);
+  // Longer than a dead Server is listed.
+  const SteadyClock::time_point patience = SteadyClock::now() + std::chrono::seconds(60);
+  while (!stop_requested_ && SteadyClock::now() < patience) {
+    const Gate::View view = co_await gate_.Enter(kLook);
+    if (!view.switching && !stop_requested_) co_return Result<void>();
+  }
+  if (stop_requested_) co_return Error{Errc::kStopping, "stopped while it was starting"};
+  const std::lock_guard lock(known_mutex_);
+  co_return Error{Errc::kPeerUnavailable, "this Server can't take part in the job: " + model_fault_};
 }
 
 }  // namespace msfl::job

@@ -1,28 +1,75 @@
-// Aggregate: every expected update is counted, and each was summed before it was counted, so the sum is
-// complete and at rest. Requests wait at the gate from here to the end of the switch.
+// Aggregate: every expected update is counted, and each was summed before it was counted, so the sums are
+// complete and at rest. The Servers that hold them, and no others, combine them: who they are stands in the
+// cache beside the counts, so all of them know the same ones. Requests wait at the gate from here to the end
+// of the switch.
+//
+// One of them dies, stalls or can't be reached: the others notice within seconds and end the iteration as
+// failed. If it was ended as valid before, by a Server that had everything, that verdict holds: who has lost
+// the combination takes the model from there.
+#include <algorithm>
+
 #include "base/log.h"
 #include "job/job.h"
+#include "model/digest.h"
 
 namespace msfl::job {
+namespace {
+
+// For the others to combine what they hold. Those that die are noticed by their heartbeats, and those that
+// stall by the others: this is for what nobody has thought of.
+constexpr std::chrono::minutes kOthersPatience(10);
+constexpr std::chrono::seconds kGrace(2);
+
+}  // namespace
+
+Task<std::shared_ptr<const model::Model>> Phases::Combine(Job& job) {
+  collective::CombineRequest request;
+  request.instance = job.status_.current.instance;
+  request.iteration = job.status_.current.number;
+  request.start_model = job.iteration().start_model();
+  request.sum = std::shared_ptr<model::RunningSum>(job.iteration_, &job.iteration_->sum);
+  // Another Server has ended the iteration: that verdict holds, but if it is valid, the rest is a moment
+  // away, and less than the whole model. The same when this Server is to stop: what all have counted is not
+  // to be lost for it.
+  job.moved_while_combining_ = false;
+  request.stop = [&job, until = SteadyClock::time_point::max()]() mutable {
+    if (!job.stop_requested_ && !job.moved_while_combining_) return false;
+    until = std::min(until, SteadyClock::now() + kGrace);
+    return SteadyClock::now() >= until;
+  };
+  for (const cache::Contributor& contributor : job.decision_.contributors) {
+    request.members.push_back({contributor.node_id, contributor.tcp_address, contributor.counted});
+  }
+  const std::uint64_t number = request.iteration;
+  const auto combined = co_await job.exchange_.Combine(std::move(request));
+  if (!combined && combined.error().code == Errc::kStopping) co_return nullptr;
+  if (!combined) {
+    MSFL_LOG(kError, "the sums of iteration " << number << " can't be combined: " << combined.error().text);
+    co_return nullptr;
+  }
+  co_return *combined;
+}
+
+Task<std::optional<Phase>> Phases::AwaitOthers(Job& job) {
+  const SteadyClock::time_point now = SteadyClock::now();
+  job.gate_.Shut();
+  if (!job.awaiting_since_) job.awaiting_since_ = now;
+  if (now < *job.awaiting_since_ + kOthersPatience) co_return std::nullopt;
+  const Phase next =
+      co_await EndIteration(job, false, AggregationFailedReason(job.status_.current.number), std::string());
+  co_return next;
+}
 
 Task<Phase> Phases::Aggregate(Job& job) {
   job.gate_.Shut();
-  const std::uint64_t expected = job.decision_.updates;
-  std::shared_ptr<const model::Model> average;
-  // Updates that other Servers hold can't be combined yet; FLServerJob refuses to start beside a living
-  // Server.
-  // One more than were counted: its lease was given away, and it may be half added.
-  if (job.iteration().sum.uploads() == expected) {
-    average = job.iteration().sum.Average(*job.iteration().start_model(), *job.pool_);
-  } else {
-    MSFL_LOG(kError, "this Server's sum holds other updates than were counted: iteration="
-                         << job.iteration().number() << " here=" << job.iteration().sum.uploads()
-                         << " expected=" << expected);
-  }
+  const std::shared_ptr<const model::Model> average = co_await Combine(job);
+  if (job.stop_requested_ && average == nullptr) co_return Phase::kShutdown;
   const bool valid = average != nullptr;
-  job.aggregate_ = average;
+  job.aggregate_ = {};
+  if (valid) job.aggregate_ = Job::NamedModel{average, model::Digest(*average)};
   const std::string reason = valid ? job.decision_.reason : AggregationFailedReason(job.iteration().number());
-  const Phase next = co_await EndIteration(job, valid, reason);
+  const std::string digest = job.aggregate_.digest;
+  const Phase next = co_await EndIteration(job, valid, reason, digest);
   co_return next;
 }
 

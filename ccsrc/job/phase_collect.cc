@@ -1,5 +1,7 @@
 // Collect: devices join and upload. Left when every expected update is counted, a window is over, or the
 // cluster has moved. News are pushed; the look once a second is the safety net.
+#include <algorithm>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "job/job.h"
@@ -12,6 +14,11 @@ constexpr std::chrono::seconds kSafetyLook(1);
 // The cache's clock and ours may drift apart within a window: a deadline that is not over there yet is asked
 // for again.
 constexpr std::chrono::milliseconds kDeadlineRetry(20);
+
+bool Contains(const std::vector<cache::Contributor>& contributors, const std::string& node_id) {
+  const auto is_it = [&](const cache::Contributor& contributor) { return contributor.node_id == node_id; };
+  return std::ranges::any_of(contributors, is_it);
+}
 
 }  // namespace
 
@@ -30,12 +37,19 @@ Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
   switch (decision.move) {
     case Move::kStay:
       job.ArmDeadline(seen->deadline_in_ms);
+      if (!job.HoldsModelOf(seen->status)) {
+        job.next_status_ = seen->status;
+        co_return Phase::kSwitch;
+      }
       // Failure leaves it shut for a move that has become needless since.
       if (job.gate_.Look().switching) job.OpenGate();
       co_return std::nullopt;
-    case Move::kAggregate:
+    case Move::kAggregate: {
       job.decision_ = decision;
-      co_return Phase::kAggregate;
+      if (Contains(decision.contributors, job.node()->id)) co_return Phase::kAggregate;
+      const std::optional<Phase> next = co_await AwaitOthers(job);
+      co_return next;
+    }
     case Move::kAdopt:
       job.next_status_ = seen->status;
       co_return Phase::kSwitch;
@@ -45,17 +59,19 @@ Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
       job.RequestStop();
       co_return Phase::kShutdown;
     case Move::kFail: {
-      const Phase next = co_await EndIteration(job, false, decision.reason);
+      const Phase next = co_await EndIteration(job, false, decision.reason, std::string());
       co_return next;
     }
     case Move::kRecreate: {
       MSFL_LOG(kWarning, "the job's record in the distributed cache is gone and is written again: iteration="
                              << current.number);
+      cache::Status status = job.status_;
+      status.digest = job.current_.digest;
       const Result<cache::Status> recreated =
-          co_await job.store_.Recreate(job.status_, job.hyper_, job.description_);
+          co_await job.store_.Recreate(status, job.hyper_, job.description_);
       if (!recreated) co_return Phase::kFailure;
       // The list of nodes is gone as well, and a node that is not listed may count no update.
-      co_await job.RenewNode();
+      static_cast<void>(co_await job.RenewNode());
       job.next_status_ = *recreated;
       co_return Phase::kSwitch;
     }
@@ -63,9 +79,10 @@ Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
   co_return std::nullopt;
 }
 
-Task<Phase> Phases::EndIteration(Job& job, bool valid, std::string reason) {
+Task<Phase> Phases::EndIteration(Job& job, bool valid, std::string reason, std::string digest) {
   const cache::IterationKey from = job.status_.current;
-  const Result<cache::AdvanceAnswer> answer = co_await job.store_.Advance(from, valid, reason);
+  const Result<cache::AdvanceAnswer> answer =
+      co_await job.store_.Advance(from, valid, std::move(reason), std::move(digest));
   // Unreachable cache: the phase that called is entered again when it is back, and decides anew.
   if (!answer) {
     MSFL_LOG(kWarning, "iteration " << from.number << " can't be ended yet: " << answer.error().text);
@@ -78,14 +95,25 @@ Task<Phase> Phases::EndIteration(Job& job, bool valid, std::string reason) {
 Task<Phase> Phases::Collect(Job& job) {
   SteadyClock::time_point next_look = SteadyClock::now();
   while (!job.stop_requested_) {
+    if (job.MayLeave()) {
+      job.RequestStop();
+      break;
+    }
+    if (job.leaving_ && job.gate_.Look().service == Service::kServing) job.OpenGate();
     bool spoilt = false;
     {
       const std::lock_guard lock(job.spoilt_mutex_);
       spoilt = job.spoilt_ == job.status_.current;
     }
     if (spoilt) {
-      const Phase next = co_await EndIteration(job, false, ContributorLostReason(job.status_.current.number));
+      const std::string reason = ContributorLostReason(job.status_.current.number);
+      const Phase next = co_await EndIteration(job, false, reason, std::string());
       co_return next;
+    }
+    // At once, since what a Server that is not listed has added counts for nothing.
+    if (job.may_be_unlisted_.exchange(false)) {
+      const bool renewed = co_await job.RenewNode();
+      if (!renewed) job.may_be_unlisted_ = true;
     }
     if (job.look_now_.exchange(false) || SteadyClock::now() >= next_look) {
       const std::optional<Phase> next = co_await LookAtCache(job);

@@ -24,9 +24,10 @@ Task<Phase> Phases::Failure(Job& job) {
     const cache::IterationKey current = job.status_.current;
     const Result<cache::Snapshot> seen = co_await job.store_.Observe(current);
     if (seen) {
+      static_cast<void>(co_await job.RenewNode());
       MSFL_LOG(kWarning, "the distributed cache is back: iteration=" << current.number);
       // When the record is gone or stands elsewhere, the next phase moves there before anything is served.
-      if (Decide(job.standing(), *seen).move == Move::kStay) {
+      if (Decide(job.standing(), *seen).move == Move::kStay && job.HoldsModelOf(seen->status)) {
         job.OpenGate();
       } else {
         job.gate_.Shut();

@@ -6,6 +6,10 @@ namespace msfl::job {
 
 Task<Phase> Phases::Rest(Job& job) {
   while (!job.stop_requested_) {
+    if (job.MayLeave()) {
+      job.RequestStop();
+      break;
+    }
     job.look_now_ = false;
     const std::optional<Phase> next = co_await LookAtCache(job);
     if (next) co_return *next;

@@ -1,15 +1,13 @@
-// Switch: the cluster stands elsewhere (job.next_status_). Store the model of the iteration that ended, have
-// it recorded on disk, and only then open the next one: a device that sees iteration N + 1 can rely on the
-// files of N. A new instance begins with the latest model as its model 0 and with the parameters in the
-// cache.
+// Switch: the cluster stands elsewhere (job.next_status_). Hold the model that it goes on from, store it,
+// have the iteration that ended recorded on disk, and only then open the next one: a device that sees
+// iteration N + 1 can rely on the files of N. A new instance begins with the latest model as its model 0 and
+// with the parameters in the cache.
 #include "base/clock.h"
 #include "base/log.h"
 #include "job/job.h"
 
 namespace msfl::job {
 namespace {
-
-constexpr std::int64_t kMostUnrecorded = 3;
 
 // The iteration that ended is the one this Server was in and the cluster has left by one step.
 bool EndedHere(const cache::Status& was, const cache::Status& now) {
@@ -38,42 +36,15 @@ IterationEnded Phases::Ended(const Job& job, const cache::Status& now) {
   ended.reason = by_new_instance ? kNewInstanceReason : now.last_reason;
   ended.started_ms = job.iteration_->began_ms;
   ended.ended_ms = WallMillis();
-  ended.metrics = job.iteration_->MeanMetrics();
+  ended.metric_sums = job.iteration_->metric_sums();
   ended.visits = job.iteration_->visits.Summary();
   return ended;
-}
-
-Task<> Phases::Record(Job& job, IterationEnded ended) {
-  const std::uint64_t number = ended.key.number;
-  MSFL_LOG(kInfo,
-           "iteration " << number << " is " << (ended.valid ? "valid: " : "invalid: ") << ended.reason);
-  job.recorded_ = 0;
-  ++job.unrecorded_;
-  job.on_iteration_ended_(std::move(ended));
-  const bool wait = job.options_.await_record;
-  // Without waiting, too, the models that wait for a slow disk must not fill the memory.
-  const auto behind = [&] { return wait ? job.recorded_ != number : job.unrecorded_ > kMostUnrecorded; };
-  const SteadyClock::time_point patience =
-      SteadyClock::now() + std::chrono::milliseconds(job.options_.record_patience_ms);
-  while (behind() && !job.stop_requested_ && SteadyClock::now() < patience) {
-    co_await job.wakeup_.Wait(patience);
-  }
-  if (wait && behind() && !job.stop_requested_) {
-    MSFL_LOG(kError,
-             "the files of iteration " << number << " are not written yet; it is served without them");
-  }
 }
 
 Task<Phase> Phases::Switch(Job& job) {
   job.gate_.Shut();
   const cache::Status was = job.status_;
   cache::Status now = job.next_status_;
-  // The verdict is the cluster's: an aggregate of our own counts only if the iteration is valid for
-  // everybody.
-  const bool valid = now.last_valid && job.aggregate_ != nullptr && EndedHere(was, now);
-  const std::shared_ptr<const model::Model> model = valid ? job.aggregate_ : job.history_.Latest().model;
-  job.aggregate_ = nullptr;
-
   const bool new_instance = was.current.instance != now.current.instance;
   const bool dropped = new_instance && was.state == cache::InstanceState::kRunning;
   Rules rules = job.rules_;
@@ -92,10 +63,22 @@ Task<Phase> Phases::Switch(Job& job) {
                                                        << " iteration=" << now.current.number);
   }
 
-  if (dropped || EndedHere(was, now)) {
+  // The verdict is the cluster's: an aggregate of our own counts only if it is what the cluster goes on from.
+  if (job.aggregate_.model != nullptr && job.aggregate_.digest == now.digest) job.SetCurrent(job.aggregate_);
+  job.aggregate_ = {};
+  // Others may have ended the iteration, or this Server may have been away: then it holds another model than
+  // they do.
+  const cache::Status target = now;
+  const bool agreed = co_await job.TakeModel(target);
+  if (!agreed && job.stop_requested_) co_return Phase::kShutdown;
+  const std::shared_ptr<const model::Model> model = job.current_.model;
+
+  // The job has moved on meanwhile, and this Server knows nothing of the model in between: the gate stays
+  // shut, and the next look goes where the job stands by then.
+  if (agreed && (dropped || EndedHere(was, now))) {
     co_await AwaitEvaluations(job);
     IterationEnded ended = Ended(job, now);
-    ended.valid = valid;
+    ended.valid = now.last_valid && EndedHere(was, now);
     ended.model = model;
     co_await Record(job, std::move(ended));
   }
@@ -103,12 +86,17 @@ Task<Phase> Phases::Switch(Job& job) {
   if (new_instance) {
     job.store_.SetRules(rules.windows, rules.thresholds, rules.iterations);
     job.history_.Restart(now.current.number - 1, model);
-  } else if (was.current.number != now.current.number) {
+  } else if (agreed && (was.current.number != now.current.number || job.history_.Latest().model != model)) {
     job.history_.Store(now.current.number - 1, model);
   }
 
+  if (new_instance || was.current.number < now.current.number) {
+    job.exchange_.Leave(was.current.instance, was.current.number);
+  } else if (now.current.number < was.current.number) {
+    job.exchange_.GoBack(now.current.instance, now.current.number);
+  }
   job.Adopt(now, rules);
-  job.OpenGate();
+  if (agreed) job.OpenGate();
   job.look_now_ = true;  // what was noted during the switch may concern the new iteration
   if (job.stop_requested_) co_return Phase::kShutdown;
   co_return now.state == cache::InstanceState::kRunning ? Phase::kCollect : Phase::kRest;

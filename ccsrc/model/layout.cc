@@ -108,9 +108,11 @@ Result<std::shared_ptr<const Layout>> Layout::Make(std::vector<Feature> features
 
   std::size_t end = skeleton_bytes;
   for (const bool pass_aggregated : {true, false}) {
-    for (Feature& feature : features) {
+    for (std::size_t i = 0; i < count; ++i) {
+      Feature& feature = features[i];
       if (feature.require_aggr != pass_aggregated) continue;
       if (pass_aggregated) {
+        layout->aggregated_.push_back(i);
         feature.sum_offset = layout->aggregated_elements_;
         layout->aggregated_elements_ += feature.elements;
       }

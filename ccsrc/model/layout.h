@@ -51,6 +51,8 @@ class Layout {
   // allocation.
   std::optional<std::size_t> Find(std::string_view name) const;
 
+  // Indices of the aggregated features; the flat range has them in this order.
+  const std::vector<std::size_t>& aggregated() const { return aggregated_; }
   std::size_t aggregated_elements() const { return aggregated_elements_; }
   std::size_t total_elements() const { return total_elements_; }
 
@@ -65,6 +67,7 @@ class Layout {
  private:
   Layout() = default;
   std::vector<Feature> features_;
+  std::vector<std::size_t> aggregated_;
   std::vector<std::uint8_t> skeleton_;
   std::size_t aggregated_elements_ = 0, total_elements_ = 0, tail_bytes_ = 0, aggregated_tail_bytes_ = 0;
   std::size_t all_vector_offset_ = 0, aggregated_vector_offset_ = 0;

@@ -12,11 +12,24 @@ std::shared_ptr<Model> Model::Make(std::shared_ptr<const Layout> layout, BufferP
   std::uint8_t* bytes = model->bytes_.data();
   const std::span<const std::uint8_t> skeleton = model->layout_->skeleton();
   std::memcpy(bytes, skeleton.data(), skeleton.size());
-  for (const Feature& feature : model->layout_->features()) {
-    const auto length = static_cast<std::uint32_t>(feature.elements);
-    std::memcpy(bytes + feature.tail_offset - sizeof length, &length, sizeof length);
-  }
+  model->RestoreLengths();
   return model;
+}
+
+void Model::RestoreLengths() {
+  for (const Feature& feature : layout_->features()) {
+    const auto length = static_cast<std::uint32_t>(feature.elements);
+    std::memcpy(bytes_.data() + feature.tail_offset - sizeof length, &length, sizeof length);
+  }
+}
+
+std::span<const std::uint8_t> Model::float_bytes() const {
+  return bytes_.bytes().subspan(layout_->skeleton().size());
+}
+
+std::span<std::uint8_t> Model::float_bytes() {
+  const std::size_t begin = layout_->skeleton().size();
+  return {bytes_.data() + begin, bytes_.size() - begin};
 }
 
 std::span<const float> Model::values(std::size_t feature) const {

@@ -28,6 +28,13 @@ class Model {
   };
   Tail tail(bool only_aggregated) const;
 
+  // All floats with the length that stands before those of each feature (flat_range.h): how a model travels
+  // between Servers.
+  std::span<const std::uint8_t> float_bytes() const;
+  std::span<std::uint8_t> float_bytes();
+  // To be called when bytes with lengths in between came from elsewhere.
+  void RestoreLengths();
+
   // Whether those who still read the tail are to be cut off: it has left the history, and too much memory is
   // held for slow readers (History). No part of the value: it may change while the model is shared.
   const std::atomic<bool>& withdrawn() const { return withdrawn_; }

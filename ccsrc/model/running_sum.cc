@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "model/flat_range.h"
 #include "model/sum_loops.h"
 
 namespace msfl::model {
@@ -25,9 +26,7 @@ struct alignas(64) RunningSum::Block {
 
 RunningSum::RunningSum(std::shared_ptr<const Layout> layout, BufferPool& pool) : layout_(std::move(layout)) {
   const std::vector<Feature>& features = layout_->features();
-  for (std::size_t i = 0; i < features.size(); ++i) {
-    if (features[i].require_aggr) aggregated_.push_back(i);
-  }
+  const std::vector<std::size_t>& aggregated = layout_->aggregated();
   data_sizes_ = std::make_unique<std::atomic<std::uint64_t>[]>(features.size());
   sums_ = pool.Take(layout_->aggregated_elements() * sizeof(double));
   block_count_ = (layout_->aggregated_elements() + kBlockElements - 1) / kBlockElements;
@@ -35,7 +34,7 @@ RunningSum::RunningSum(std::shared_ptr<const Layout> layout, BufferPool& pool) :
   std::size_t feature = 0;
   for (std::size_t block = 0; block < block_count_; ++block) {
     const std::size_t first = block * kBlockElements;
-    while (features[aggregated_[feature]].sum_offset + features[aggregated_[feature]].elements <= first)
+    while (features[aggregated[feature]].sum_offset + features[aggregated[feature]].elements <= first)
       ++feature;
     blocks_[block].first_feature = feature;
   }
@@ -44,8 +43,9 @@ RunningSum::RunningSum(std::shared_ptr<const Layout> layout, BufferPool& pool) :
 RunningSum::~RunningSum() = default;
 
 RunningSum::Addition::Addition(RunningSum& sum, std::span<const Contribution> upload, std::uint64_t data_size)
-    : sum_(sum), values_of_feature_(sum.layout_->features().size(), nullptr) {
-  sum.uploads_.fetch_add(1, std::memory_order_relaxed);
+    : sum_(sum), late_(!sum.Count()) {
+  if (late_) return;
+  values_of_feature_.resize(sum.layout_->features().size(), nullptr);
   const std::vector<Feature>& features = sum.layout_->features();
   for (const Contribution& contribution : upload) {
     if (!features[contribution.feature].require_aggr) continue;
@@ -60,7 +60,16 @@ RunningSum::Addition::Addition(RunningSum& sum, std::span<const Contribution> up
   if (sum.block_count_ > 0) start_ = (turn >> 32U) % sum.block_count_;
 }
 
+bool RunningSum::Count() {
+  std::uint64_t count = uploads_.load(std::memory_order_relaxed);
+  do {
+    if ((count & kSealed) != 0) return false;
+  } while (!uploads_.compare_exchange_weak(count, count + 1, std::memory_order_relaxed));
+  return true;
+}
+
 bool RunningSum::Addition::Step() {
+  if (late_) return true;
   const std::size_t blocks = sum_.block_count_;
   const std::size_t end = std::min(done_ + kStepBlocks, blocks);
   for (; done_ < end; ++done_) sum_.AddToBlock((start_ + done_) % blocks, values_of_feature_);
@@ -78,14 +87,15 @@ void RunningSum::AddToBlock(std::size_t block_index, const std::vector<const flo
   auto* const sums = reinterpret_cast<double*>(sums_.data());
   Block& block = blocks_[block_index];
   const std::size_t begin = block_index * kBlockElements;
-  const std::size_t end = std::min(begin + kBlockElements, layout_->aggregated_elements());
+  const std::size_t end = BlockEnd(block_index);
+  const std::vector<std::size_t>& aggregated = layout_->aggregated();
   const std::lock_guard lock(block.mutex);
-  for (std::size_t position = block.first_feature; position < aggregated_.size(); ++position) {
-    const Feature& feature = features[aggregated_[position]];
+  for (std::size_t position = block.first_feature; position < aggregated.size(); ++position) {
+    const Feature& feature = features[aggregated[position]];
     if (feature.sum_offset >= end) break;
     const std::size_t from = std::max(begin, feature.sum_offset);
     const std::size_t count = std::min(end, feature.sum_offset + feature.elements) - from;
-    const float* values = values_of_feature[aggregated_[position]];
+    const float* values = values_of_feature[aggregated[position]];
     if (values != nullptr) values += from - feature.sum_offset;
     if (block.touched) {
       if (values != nullptr) AddValues(sums + from, values, count);
@@ -98,22 +108,37 @@ void RunningSum::AddToBlock(std::size_t block_index, const std::vector<const flo
   block.touched = true;
 }
 
+std::size_t RunningSum::BlockEnd(std::size_t block) const {
+  return std::min((block + 1) * kBlockElements, layout_->aggregated_elements());
+}
+
+bool RunningSum::Seal(std::uint64_t expected_uploads) {
+  std::uint64_t count = uploads_.load(std::memory_order_relaxed);
+  do {
+    if ((count & ~kSealed) != expected_uploads) return false;
+  } while (!uploads_.compare_exchange_weak(count, count | kSealed, std::memory_order_relaxed));
+  auto* const sums = reinterpret_cast<double*>(sums_.data());
+  for (std::size_t block = 0; block < block_count_; ++block) {
+    const std::lock_guard lock(blocks_[block].mutex);
+    if (blocks_[block].touched) continue;
+    std::fill(sums + block * kBlockElements, sums + BlockEnd(block), 0.0);
+    blocks_[block].touched = true;
+  }
+  return true;
+}
+
+std::span<const double> RunningSum::sums() const {
+  return {reinterpret_cast<const double*>(sums_.data()), layout_->aggregated_elements()};
+}
+
 std::shared_ptr<Model> RunningSum::Average(const Model& previous, BufferPool& pool) const {
   // What other threads have added is seen here even if the caller heard of it by other means than memory.
   for (std::size_t block = 0; block < block_count_; ++block) const std::lock_guard lock(blocks_[block].mutex);
-  const std::vector<Feature>& features = layout_->features();
-  const auto* const sums = reinterpret_cast<const double*>(sums_.data());
+  std::vector<std::uint64_t> data_sizes(layout_->features().size());
+  for (std::size_t i = 0; i < data_sizes.size(); ++i) data_sizes[i] = data_size(i);
   std::shared_ptr<Model> model = Model::Make(layout_, pool);
-  for (std::size_t i = 0; i < features.size(); ++i) {
-    const std::span<float> out = model->values(i);
-    const std::uint64_t divisor = data_size(i);
-    if (divisor == 0) {
-      std::ranges::copy(previous.values(i), out.begin());
-    } else if (!DivideSums(out.data(), sums + features[i].sum_offset, static_cast<double>(divisor),
-                           out.size())) {
-      return nullptr;
-    }
-  }
+  CopyNotAggregated(previous, *model);
+  if (!AverageRange(sums(), 0, data_sizes, previous, *model)) return nullptr;
   return model;
 }
 

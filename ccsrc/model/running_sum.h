@@ -48,14 +48,24 @@ class RunningSum {
   class Addition {
    public:
     Addition(RunningSum& sum, std::span<const Contribution> upload, std::uint64_t data_size);
+    // The sum was sealed before: nothing is added, nothing counted.
+    bool late() const { return late_; }
     // True when everything is added.
     bool Step();
 
    private:
     RunningSum& sum_;
+    const bool late_;
     std::vector<const float*> values_of_feature_;  // null: not sent, or not aggregated
     std::size_t start_ = 0, done_ = 0;             // blocks
   };
+
+  // True if the adding of exactly so many uploads has begun; from then on nothing more is added. What other
+  // threads have added is seen by the caller afterwards. Idempotent. Precondition: none that has begun is
+  // unfinished.
+  bool Seal(std::uint64_t expected_uploads);
+  // The flat range; where nobody has added, it is zero once sealed, and anything before.
+  std::span<const double> sums() const;
 
   // Sum / total data size of each aggregated feature, the divisor being the data that arrived for that
   // feature; a feature that nobody sent, and those not aggregated, keep the value of `previous`, which has
@@ -64,20 +74,22 @@ class RunningSum {
   std::shared_ptr<Model> Average(const Model& previous, BufferPool& pool) const;
 
   // Uploads whose adding has begun.
-  std::uint64_t uploads() const { return uploads_.load(std::memory_order_relaxed); }
+  std::uint64_t uploads() const { return uploads_.load(std::memory_order_relaxed) & ~kSealed; }
   std::uint64_t data_size(std::size_t feature) const;
 
  private:
+  static constexpr std::uint64_t kSealed = std::uint64_t{1} << 63U;
   struct Block;
+  bool Count();  // false: sealed
+  std::size_t BlockEnd(std::size_t block) const;
   void AddToBlock(std::size_t block, const std::vector<const float*>& values_of_feature);
 
   std::shared_ptr<const Layout> layout_;
-  std::vector<std::size_t> aggregated_;  // indices of the features that are, in the order of the flat range
   Buffer sums_;
   std::unique_ptr<Block[]> blocks_;
   std::size_t block_count_ = 0;
   std::unique_ptr<std::atomic<std::uint64_t>[]> data_sizes_;
-  std::atomic<std::uint64_t> uploads_{0};
+  std::atomic<std::uint64_t> uploads_{0};  // and kSealed
   std::atomic<std::uint64_t> next_start_{0};
 };
 

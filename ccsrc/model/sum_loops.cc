@@ -26,6 +26,11 @@ void AddValues(double* __restrict sums, const float* __restrict values, std::siz
 }
 
 MSFL_VECTOR_WIDTHS
+void AddSums(double* __restrict sums, const double* __restrict others, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) sums[i] += others[i];
+}
+
+MSFL_VECTOR_WIDTHS
 bool DivideSums(float* __restrict out, const double* __restrict sums, double divisor, std::size_t count) {
   constexpr std::uint32_t kExponent = 0x7F800000;
   std::uint32_t found = 0;

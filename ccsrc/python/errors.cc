@@ -21,6 +21,16 @@ const char* Word(Errc code) {
       return "address_in_use";
     case Errc::kStopping:
       return "stopping";
+    case Errc::kPeerUnavailable:
+      return "peer_unavailable";
+    case Errc::kPeerRefused:
+      return "peer_refused";
+    case Errc::kModelUnknown:
+      return "model_unknown";
+    case Errc::kNotFinite:
+      return "not_finite";
+    case Errc::kOutOfMemory:
+      return "out_of_memory";
   }
   return "";
 }

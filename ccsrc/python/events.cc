@@ -116,12 +116,13 @@ void BindEvents(py::module_& module) {
       .def_property_readonly("instance_status", [](const Event& e) { return StateWord(e.ended.state); })
       .def_property_readonly("iteration", [](const Event& e) { return e.ended.key.number; })
       .def_property_readonly("iterations", [](const Event& e) { return e.ended.iterations; })
+      .def_property_readonly("writer", [](const Event& e) { return e.ended.writer; })
       .def_property_readonly("valid", [](const Event& e) { return e.ended.valid; })
       .def_property_readonly("reason", [](const Event& e) { return e.ended.reason; })
       .def_property_readonly("started_ms", [](const Event& e) { return e.ended.started_ms; })
       .def_property_readonly("ended_ms", [](const Event& e) { return e.ended.ended_ms; })
-      .def_property_readonly("loss", [](const Event& e) { return e.ended.metrics.loss; })
-      .def_property_readonly("accuracy", [](const Event& e) { return e.ended.metrics.accuracy; })
+      .def_property_readonly("loss", [](const Event& e) { return e.ended.metric_sums.Mean().loss; })
+      .def_property_readonly("accuracy", [](const Event& e) { return e.ended.metric_sums.Mean().accuracy; })
       .def_property_readonly("visits", [](const Event& e) { return e.ended.visits; })
       .def("features", &Features);
 }

@@ -92,13 +92,15 @@ Task<Result<cache::ReserveAnswer>> Reserve(RoundContext& context, const cache::R
   }
 }
 
-// In steps: between them the loop serves its other connections.
-Task<> Add(model::RunningSum& sum, std::span<const model::Contribution> upload, std::uint64_t data_size) {
+// In steps: between them the loop serves its other connections. False: the sum is sealed, since the place was
+// given away meanwhile or this Server leaves.
+Task<bool> Add(model::RunningSum& sum, std::span<const model::Contribution> upload, std::uint64_t data_size) {
   model::RunningSum::Addition addition(sum, upload, data_size);
   while (!addition.Step()) {
     const Executor executor = co_await asio::this_coro::executor;
     co_await asio::post(executor, kAwait);
   }
+  co_return !addition.late();
 }
 
 // The sum holds the update already, so the count is asked for until the cache answers: an update that is
@@ -201,11 +203,16 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   if (reserved->first && reserved->deadline_in_ms) context.job.NoteDeadline(*reserved->deadline_in_ms);
 
   // All that the end of the iteration reads stands before the count that may bring it about.
+  bool added = false;
   try {
-    co_await Add(iteration.sum, content.contributions, reserved->data_size);
+    added = co_await Add(iteration.sum, content.contributions, reserved->data_size);
   } catch (...) {  // out of memory: the sum may hold a part
     context.job.NoteSpoilt(iteration.key());
     throw;
+  }
+  if (!added) {
+    static_cast<void>(co_await context.store.Withdraw(iteration.key(), fl_id, nonce));
+    co_return SafemodeOutcome();
   }
   iteration.AddMetrics(message->upload_loss(), reserved->data_size, message->upload_accuracy(),
                        reserved->eval_data_size);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/ip/address.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_future.hpp>
@@ -83,7 +84,7 @@ Result<void> Server::Start(const std::vector<StartFeature>& features, std::uint6
   const std::lock_guard at_work(mutex_);
   if (const Result<void> wanted = StillWanted(); !wanted) return wanted;
   loops_.Start();
-  if (const Result<void> done = TakeNodeAddress(); !done) return done;
+  if (const Result<void> done = ListenToPeers(); !done) return done;
   if (const Result<void> done = Connect(); !done) return done;
   if (const Result<void> done = OpenJob(features, first_iteration); !done) return done;
   std::size_t weights = 0;
@@ -94,7 +95,6 @@ Result<void> Server::Start(const std::vector<StartFeature>& features, std::uint6
   if (const Result<void> wanted = StillWanted(); !wanted) return wanted;
   const std::string http_address = HttpAddress();
   if (const Result<void> joined = OnControlLoop(job_->Join(node_id_, tcp_address_, http_address)); !joined) {
-    if (joined.error().code == Errc::kDisagreement) return joined;
     return Error{joined.error().code,
                  "Failed to register server " + node_id_ + " to distributed cache: " + joined.error().text};
   }
@@ -112,7 +112,7 @@ Result<void> Server::Start(const std::vector<StartFeature>& features, std::uint6
         on_stopped_(std::move(fault));
       },
       asio::use_future);
-  return {};
+  return OnControlLoop(job_->AwaitEntered());
 }
 
 Task<> Server::WatchLimits() {
@@ -142,27 +142,32 @@ Result<void> Server::StillWanted() {
   return {};
 }
 
-Result<void> Server::TakeNodeAddress() {
+Result<void> Server::ListenToPeers() {
   boost::system::error_code failed;
-  const asio::ip::address ip = asio::ip::make_address(options_.tcp_server_ip, failed);
+  static_cast<void>(asio::ip::make_address(options_.tcp_server_ip, failed));
   if (failed) {
     return Error{Errc::kInvalidArgument,
                  "The tcp_server_ip '" + options_.tcp_server_ip + "' is not an IP address"};
   }
   const Result<Advertised> advertised = Advertise(options_);
   if (!advertised) return advertised.error();
-  node_port_ =
-      std::make_unique<asio::basic_socket_acceptor<asio::ip::tcp, Executor>>(loops_.control().get_executor());
-  const asio::ip::tcp::endpoint endpoint(ip, 0);
-  node_port_->open(endpoint.protocol(), failed);
-  if (!failed) node_port_->bind(endpoint, failed);
-  if (failed) {
+  // The node's name tells its port, and the exchange has to know the name.
+  net::PeerHandler handler = [this](std::span<const std::uint8_t> head) -> Task<net::PeerAnswer> {
+    net::PeerAnswer answer;
+    answer.refused = true;
+    if (exchange_made_) answer = co_await exchange_->Handler()(head);
+    co_return answer;
+  };
+  peers_ = std::make_unique<net::PeerServer>(loops_, net::PeerServerOptions(), std::move(handler));
+  if (const Result<void> listening = peers_->Listen(options_.tcp_server_ip, 0); !listening) {
     return Error{Errc::kAddressInUse,
-                 "Can't bind tcp_server_ip '" + options_.tcp_server_ip + "': " + failed.message()};
+                 "Can't bind tcp_server_ip '" + options_.tcp_server_ip + "': " + listening.error().text};
   }
   advertised_http_host_ = advertised->http_host;
-  tcp_address_ = advertised->tcp_host + ":" + std::to_string(node_port_->local_endpoint().port());
+  tcp_address_ = advertised->tcp_host + ":" + std::to_string(peers_->port());
   node_id_ = NodeId(tcp_address_);
+  exchange_ = std::make_unique<collective::Exchange>(options_.fl_name, node_id_, pool_);
+  exchange_made_ = true;
   return {};
 }
 
@@ -199,7 +204,7 @@ Result<void> Server::OpenJob(const std::vector<StartFeature>& features, std::uin
   store_ = std::make_unique<cache::JobStore>(*redis_, StoreOptions(options_));
   {
     const std::lock_guard lock(made_mutex_);
-    job_ = std::make_unique<job::Job>(loops_, *store_, pool_, options_,
+    job_ = std::make_unique<job::Job>(loops_, *store_, *exchange_, pool_, options_,
                                       [this](job::IterationEnded ended) { NoteEnded(std::move(ended)); });
   }
   if (const Result<void> wanted = StillWanted(); !wanted) return wanted;
@@ -211,7 +216,6 @@ Result<void> Server::OpenJob(const std::vector<StartFeature>& features, std::uin
                                           " with distributed cache failed, distributed_cache_address: " +
                                           display + ": " + opened.error().text};
   }
-  if (const Result<void> alone = OnControlLoop(job_->AwaitAlone()); !alone) return alone;
 
   std::vector<model::Feature> declared;
   for (const StartFeature& start : features) declared.push_back(start.feature);
@@ -262,6 +266,8 @@ void Server::Stop() {
   // Devices are answered (safemode) until the cluster knows that this Server has left.
   if (running_.valid()) running_.wait();
   if (beating_.valid()) beating_.wait();  // it must not outlive the job
+  if (exchange_) exchange_->Cancel();
+  if (peers_) peers_->Stop();
   if (http_) http_->Stop(kStopGrace);
   if (redis_) redis_->Stop();
   // Not before another thread's CutStartShort() is through with the loops: it waits for them.

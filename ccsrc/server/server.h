@@ -2,8 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <boost/asio/basic_socket_acceptor.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <cstdint>
 #include <functional>
 #include <future>
@@ -16,9 +14,11 @@
 
 #include "base/error.h"
 #include "cache/job_store.h"
+#include "collective/exchange.h"
 #include "job/job.h"
 #include "net/event_loops.h"
 #include "net/http_server.h"
+#include "net/peer_server.h"
 #include "options/server_options.h"
 #include "rounds/round_context.h"
 #include "server/limit_report.h"
@@ -70,7 +70,7 @@ class Server {
   Result<void> Connect();
   Result<void> OpenJob(const std::vector<StartFeature>& features, std::uint64_t first_iteration);
   Result<void> Listen(std::size_t max_body_bytes);
-  Result<void> TakeNodeAddress();
+  Result<void> ListenToPeers();
   std::string HttpAddress() const;
   // Until its loop ends.
   Task<> WatchLimits();
@@ -85,14 +85,15 @@ class Server {
   std::shared_ptr<BufferPool> pool_;
   net::EventLoops loops_;
   // Below: made by Start(), in this order, so that the destructor undoes them in reverse.
+  std::unique_ptr<net::PeerServer> peers_;
+  std::atomic<bool> exchange_made_{false};
+  std::unique_ptr<collective::Exchange> exchange_;
   std::unique_ptr<cache::RedisClient> redis_;
   std::unique_ptr<cache::JobStore> store_;
   std::unique_ptr<job::Job> job_;
   std::unique_ptr<rounds::RoundContext> rounds_;
   std::unique_ptr<net::HttpServer> http_;
   LimitReport limit_report_;
-  // Holds the TCP port that the node is known by; Servers don't talk to each other yet.
-  std::unique_ptr<asio::basic_socket_acceptor<asio::ip::tcp, Executor>> node_port_;
   std::future<void> running_, beating_;
   std::string advertised_http_host_, node_id_, tcp_address_;
 

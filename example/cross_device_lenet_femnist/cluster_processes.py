@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,8 @@ INNER_SCRIPT = FOLDER / "run_cloud.py"
 
 _LONGEST_COMMAND_LINE = 1 << 20
 _LISTENING = "0A"
+_ADDRESS = "--http_server_address="
+_IN_ORDER = (signal.SIGTERM, signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,23 @@ def of_this_folder() -> list[Process]:
     return [process for process in mine() if _is_ours(process.arguments)]
 
 
+def servers_of_this_folder(port: int) -> list[Process]:
+    """Those of them that are Servers and serve devices at this port."""
+    return [
+        process
+        for process in of_this_folder()
+        if "--ms_role=MS_SERVER" in process.arguments and address_of(process).rpartition(":")[2] == str(port)
+    ]
+
+
+def address_of(server: Process) -> str:
+    """Where the Server was told to serve devices; empty if it was told nothing."""
+    for argument in server.arguments:
+        if argument.startswith(_ADDRESS):
+            return argument[len(_ADDRESS) :]
+    return ""
+
+
 def redis_servers(port: int) -> list[Process]:
     """This user's processes that are a redis-server and listen on the TCP port."""
     sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
@@ -55,8 +74,13 @@ def working_folder(process: Process) -> Path | None:
     return None
 
 
-def end(processes: Iterable[Process], on_end: Callable[[int], None], patience: float = 10.0) -> list[Process]:
-    """SIGTERM to all, SIGKILL to those that are left after `patience` seconds.
+def end(
+    processes: Iterable[Process],
+    on_end: Callable[[int], None],
+    patience: float = 10.0,
+    signals: Sequence[signal.Signals] = _IN_ORDER,
+) -> list[Process]:
+    """Sends the first signal to all, the next to those that are left after `patience` seconds, and so on.
 
     on_end(pid) is called for each that is gone; what survives even that, or must not be touched, is returned.
     """
@@ -69,7 +93,7 @@ def end(processes: Iterable[Process], on_end: Callable[[int], None], patience: f
                 left[descriptor] = process
             else:
                 os.close(descriptor)
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number in signals:
         for descriptor, process in list(left.items()):
             try:
                 signal.pidfd_send_signal(descriptor, number)

@@ -36,8 +36,31 @@ def in_folder(argument: str) -> str:
     return str(here if here.exists() or not Path(argument).exists() else Path(argument).resolve())
 
 
-def start(what: str, name: str, arguments: Sequence[str], ready: str) -> Started:
-    """Runs the inner script in the emptied folder logs/<name>_...; its output goes to a log there.
+def start_server(
+    address: str,
+    *,
+    folder: str,
+    yaml_config: str,
+    tcp_server_ip: str,
+    checkpoint_dir: str,
+    initial_model: str,
+) -> Started:
+    """A Server that serves devices at `address`, in logs/<folder>. Paths are those of the command line."""
+    arguments = [
+        "--ms_role=MS_SERVER",
+        f"--yaml_config={in_folder(yaml_config)}",
+        f"--tcp_server_ip={tcp_server_ip}",
+        f"--checkpoint_dir={FOLDER / checkpoint_dir}",
+        f"--http_server_address={address}",
+    ]
+    if initial_model:
+        arguments.append(f"--initial_model={in_folder(initial_model)}")
+    what = f"The Server on {address}"
+    return start(what, folder, "server.log", arguments, "Server started successfully.")
+
+
+def start(what: str, name: str, log_name: str, arguments: Sequence[str], ready: str) -> Started:
+    """Runs the inner script in the emptied folder logs/<name>; its output goes to a log there.
 
     The folder of a process that still runs is not emptied: RuntimeError.
     """
@@ -47,7 +70,7 @@ def start(what: str, name: str, arguments: Sequence[str], ready: str) -> Started
             raise RuntimeError(f"{what} is already running in {folder} with pid {process.pid}")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    log = folder / f"{name.partition('_')[0]}.log"
+    log = folder / log_name
     # INFO as the guides show it, unless the user wants another level; the log is looked for in this file.
     settings = {_LEVEL: os.environ.get(_LEVEL, "1"), "GLOG_logtostderr": "1"}
     command = [sys.executable, str(INNER_SCRIPT), *arguments]

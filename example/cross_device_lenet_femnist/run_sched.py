@@ -20,7 +20,8 @@ def main() -> int:
     ]
     what = f"The Scheduler on {given.scheduler_manage_address}"
     try:
-        return report([start(what, "scheduler", arguments, "Scheduler started successfully.")])
+        ready = "Scheduler started successfully."
+        return report([start(what, "scheduler", "scheduler.log", arguments, ready)])
     except RuntimeError as error:
         print(error)
         return 1

@@ -6,8 +6,7 @@ import argparse
 import sys
 import time
 
-from cluster_processes import FOLDER
-from launching import Started, in_folder, report, start
+from launching import Started, report, start_server
 
 
 def main() -> int:
@@ -32,19 +31,18 @@ def main() -> int:
     servers: list[Started] = []
     try:
         for port in range(int(first), int(first) + given.local_server_num):
-            arguments = [
-                "--ms_role=MS_SERVER",
-                f"--yaml_config={in_folder(given.yaml_config)}",
-                f"--tcp_server_ip={given.tcp_server_ip}",
-                f"--checkpoint_dir={FOLDER / given.checkpoint_dir}",
-                f"--http_server_address={ip}:{port}",
-            ]
-            if given.initial_model:
-                arguments.append(f"--initial_model={in_folder(given.initial_model)}")
             if servers:
                 time.sleep(0.3)  # the first one makes the job, the others join it
-            what = f"The Server on {ip}:{port}"
-            servers.append(start(what, f"server_{port}", arguments, "Server started successfully."))
+            servers.append(
+                start_server(
+                    f"{ip}:{port}",
+                    folder=f"server_{port}",
+                    yaml_config=given.yaml_config,
+                    tcp_server_ip=given.tcp_server_ip,
+                    checkpoint_dir=given.checkpoint_dir,
+                    initial_model=given.initial_model,
+                )
+            )
     except RuntimeError as error:
         print(error)
         report(servers)

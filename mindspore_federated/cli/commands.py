@@ -9,6 +9,7 @@ from mindspore_federated.cli.bench import bench
 from mindspore_federated.cli.doctor import doctor
 from mindspore_federated.cli.finish import finish
 from mindspore_federated.cli.reset import reset
+from mindspore_federated.cli.scale_in import scale_in
 from mindspore_federated.cli.scheduler import scheduler
 from mindspore_federated.cli.server import server
 from mindspore_federated.cli.simulate import simulate
@@ -38,5 +39,5 @@ def options(
     """MindSpore Federated: Servers, Schedulers and what operators do with them."""
 
 
-for _command in (server, scheduler, state, finish, reset, simulate, bench, doctor):
+for _command in (server, scheduler, state, scale_in, finish, reset, simulate, bench, doctor):
     app.command()(_command)

@@ -24,6 +24,7 @@ _CONNECT_SECONDS = 3.0
 _COMMAND_SECONDS = 10.0
 _REMOVED_AT_ONCE = 500
 _ATTEMPTS = 20
+_WEEK_MS = 7 * 24 * 3600 * 1000
 _GONE, _ELSEWHERE = 0, 1  # first words of a script's answer
 
 
@@ -35,6 +36,7 @@ class Node(NamedTuple):
     tcp_address: str
     http_address: str  # "" if unknown
     alive: bool
+    leaving: bool = False  # it was asked to
 
 
 class Status(NamedTuple):
@@ -180,6 +182,7 @@ class JobCache:
         """Servers before Workers, each by id."""
         found = []
         with self.errors():
+            leaving = self.redis.smembers(self.prefix + "leaving")
             for node_id, row in self.redis.hgetall(self.prefix + "nodes").items():
                 words = row.decode(errors="replace").split(" ")
                 alive = bool(self.redis.exists(self.prefix.encode() + b"alive:" + node_id))
@@ -188,7 +191,8 @@ class JobCache:
                     continue
                 http = words[2] if len(words) > 3 and words[2] != "-" else ""
                 tcp = words[1] if len(words) > 1 and words[1] != "-" else ""
-                found.append(Node(node_id.decode(errors="replace"), words[0], tcp, http, alive))
+                name = node_id.decode(errors="replace")
+                found.append(Node(name, words[0], tcp, http, alive, node_id in leaving))
         return sorted(found, key=lambda node: (node.role, node.node_id))
 
     def live_servers(self) -> list[Node]:
@@ -225,12 +229,37 @@ class JobCache:
                 answer = self.redis.eval(script, len(keys), *keys, *values)
             if answer[0] == _GONE:
                 break
-            if answer[0] != _ELSEWHERE and answer[6] == 1:
-                return int(answer[7])
+            if answer[0] != _ELSEWHERE and answer[7] == 1:
+                return int(answer[8])
         else:
             raise CommandError(
                 ExitCode.FAILED, f"job {self.fl_name} moves on faster than it can be stopped; try again"
             )
+        raise self.unknown()
+
+    def ask_to_leave(self, node_ids: Sequence[str], window_ms: int) -> None:
+        """Asks these Servers to leave; raises also when the cache does not know the job.
+
+        Args:
+            node_ids: of Servers; those that have left meanwhile are passed over.
+            window_ms: the job's global_iteration_time_window.
+        """
+        script = _script("ask_to_leave")
+        for _attempt in range(_ATTEMPTS):
+            status = self.status()
+            if status is None:
+                break
+            rows = ("instance", f"{status.instance}:status", "nodes", "leaving")
+            keys = [self.prefix + row for row in rows]
+            values = [status.instance, _WEEK_MS + window_ms, *node_ids]
+            with self.errors():
+                answer = self.redis.eval(script, len(keys), *keys, *values)
+            if answer[0] == _GONE:
+                break
+            if answer[0] != _ELSEWHERE:
+                return
+        else:
+            raise CommandError(ExitCode.FAILED, f"job {self.fl_name} begins anew again and again; try again")
         raise self.unknown()
 
     def unknown(self) -> CommandError:
@@ -245,4 +274,8 @@ def _script(name: str) -> str:
         from mindspore_federated import _core
     except ImportError as error:
         raise CommandError(ExitCode.FAILED, f"the compiled core cannot be loaded: {error}") from None
-    return _core.script(name)
+    try:
+        return _core.script(name)
+    except KeyError:
+        text = f"the compiled core has no script {name!r}: install the package as built by build.sh"
+        raise CommandError(ExitCode.FAILED, text) from None

@@ -64,15 +64,29 @@ def state(
 
 
 def ask_scheduler(address: str, token: str) -> dict[str, Any]:
-    """The Scheduler's answer to /state.
+    """The Scheduler's answer to /state, and of each node what /nodes tells besides.
 
     Raises:
         CommandError: with ExitCode.SCHEDULER: nobody answers, or with a refusal or something else.
     """
+    answer = _ask(address, token, "/state")
+    nodes = answer.get("nodes", [])
+    if nodes:
+        try:
+            rows = {row["node_id"]: row for row in _ask(address, token, "/nodes").get("nodes", [])}
+        except CommandError:  # one of MindSpore Federated 0.2, which does not have it
+            rows = {}
+        for node in nodes:
+            row = rows.get(node["node_id"], {})
+            node.update({name: row[name] for name in ("http_address", "leaving") if name in row})
+    return answer
+
+
+def _ask(address: str, token: str, path: str) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
     try:
-        request = urllib.request.Request(f"http://{address}/state", headers=headers)
+        request = urllib.request.Request(f"http://{address}{path}", headers=headers)
         with opener.open(request, timeout=_TIMEOUT_SECONDS) as reply:
             answer = json.loads(reply.read(_ANSWER_LIMIT))
     except urllib.error.HTTPError as error:
@@ -133,6 +147,7 @@ def read_record(file: str) -> dict[str, Any]:
                 "role": node.role,
                 "tcp_address": node.tcp_address if node.role == "SERVER" else "",
                 "http_address": node.http_address,
+                "leaving": node.leaving,
             }
             for node in nodes
         ],
@@ -159,7 +174,12 @@ def _show(answer: dict[str, Any]) -> None:
         print("no node is alive")
         return
     print()
-    columns = [
-        name for name in ("role", "node_id", "tcp_address", "http_address") if any(n.get(name) for n in nodes)
-    ]
-    print_table(columns, [[text(node.get(name)) for name in columns] for node in nodes])
+    names = ("role", "node_id", "tcp_address", "http_address", "leaving")
+    columns = [name for name in names if any(node.get(name) for node in nodes)]
+    print_table(columns, [[_cell(node.get(name)) for name in columns] for node in nodes])
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return text(value)

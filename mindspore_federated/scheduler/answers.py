@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from mindspore_federated.scheduler.record import Node
+from mindspore_federated.scheduler.record import Member, Node
 from mindspore_federated.scheduler.refusals import Refusal
 
 PROBLEM_TYPE = "application/problem+json"
@@ -72,6 +72,23 @@ def node_fields(nodes: Iterable[Node]) -> dict[str, object]:
     """The key `nodes`, absent when there are none."""
     rows = [{"node_id": node.node_id, "role": node.role, "tcp_address": node.tcp_address} for node in nodes]
     return {"nodes": rows} if rows else {}
+
+
+def member_rows(members: Iterable[Member]) -> list[dict[str, object]]:
+    """What /nodes tells of each."""
+    return [
+        {
+            "node_id": member.node.node_id,
+            "role": member.node.role,
+            "tcp_address": member.node.tcp_address,
+            "http_address": member.node.http_address,
+            "epoch": member.node.epoch,
+            "alive": member.alive,
+            "heartbeat_ms": member.heartbeat_ms,
+            "leaving": member.leaving,
+        }
+        for member in members
+    ]
 
 
 def accepted_types(headers: Mapping[str, str]) -> frozenset[str]:

@@ -55,6 +55,27 @@ class Commands:
         """
         return await self._record.link.bounded(self._new_instance(changed))
 
+    async def ask_to_leave(self, node_ids: Sequence[str]) -> None:
+        """Asks these Servers to leave; those that have left meanwhile are passed over.
+
+        Raises:
+            Refusal: the record is not there, not readable, or not what Servers write.
+        """
+        await self._record.link.bounded(self._ask_to_leave(node_ids))
+
+    async def _ask_to_leave(self, node_ids: Sequence[str]) -> None:
+        key = self._record.key
+        for _ in range(_LOOKS):
+            now = await self._record.read_instance()
+            answer = await self._run(
+                "ask_to_leave",
+                [key("instance"), key(now.instance, "status"), key("nodes"), key("leaving")],
+                [now.instance, _expiry_ms(now, {}), *node_ids],
+            )
+            if answer is not None:
+                return
+        raise MalformedRecordError(f"the job's instance has changed {_LOOKS} times meanwhile")
+
     async def _set_state(self, wanted: int) -> int:
         nonce = uuid.uuid4().hex
         for _ in range(_LOOKS):
@@ -72,8 +93,8 @@ class Commands:
                 ],
                 [*row, wanted, nonce, iterations],
             )
-            if answer is not None and len(answer) >= 8 and answer[6] == 1:
-                before = answer[7].decode()
+            if answer is not None and len(answer) >= 9 and answer[7] == 1:
+                before = answer[8].decode()
                 if before not in ("0", "1", "2", "3"):
                     raise MalformedRecordError(f"the state in the cache was {before!r}")
                 return int(before)
@@ -86,11 +107,6 @@ class Commands:
             if now.instance == name:
                 return name  # an earlier look of ours, whose answer was lost
             changes = changed(now)
-            window = changes.get("global_iteration_time_window") or (now.hyper or {}).get(
-                "global_iteration_time_window", ""
-            )
-            if not is_count(window):
-                raise MalformedRecordError(f"global_iteration_time_window in the cache is {window!r}")
             answer = await self._run(
                 "new_instance",
                 [
@@ -98,7 +114,7 @@ class Commands:
                     *(key(instance, row) for instance in (now.instance, name) for row in ("status", "hyper")),
                 ],
                 [
-                    *(now.instance, name, nonce, _WEEK_MS + int(window)),
+                    *(now.instance, name, nonce, _expiry_ms(now, changes)),
                     *(text for pair in changes.items() for text in pair),
                 ],
             )
@@ -114,6 +130,15 @@ class Commands:
         if answer[0] == _GONE:
             raise UnknownJobError(self._record.fl_name)
         return answer if answer[0] == _HERE else None
+
+
+def _expiry_ms(now: Record, changes: Mapping[str, str]) -> int:
+    """Of the job's rows, once `changes` are made."""
+    name = "global_iteration_time_window"
+    window = changes.get(name) or (now.hyper or {}).get(name, "")
+    if not is_count(window):
+        raise MalformedRecordError(f"{name} in the cache is {window!r}")
+    return _WEEK_MS + int(window)
 
 
 def script(name: str) -> str:

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from mindspore_federated.monitoring import CONTENT_TYPE
 from mindspore_federated.scheduler import commands
-from mindspore_federated.scheduler.answers import encoded, node_fields, plain, success
+from mindspore_federated.scheduler.answers import encoded, member_rows, node_fields, plain, success
 from mindspore_federated.scheduler.bodies import Bodies
 from mindspore_federated.scheduler.hyper_parameters import changes, shown
 from mindspore_federated.scheduler.metrics import SchedulerMetrics
@@ -25,7 +25,8 @@ from mindspore_federated.scheduler.refusals import (
     MalformedStateError,
     Refusal,
 )
-from mindspore_federated.scheduler.routes import Value
+from mindspore_federated.scheduler.route import Value
+from mindspore_federated.scheduler.scale_in import check_node_ids, departures, node_ids
 
 Handler = Callable[[web.BaseRequest, Mapping[str, Value]], Awaitable[web.StreamResponse]]
 
@@ -54,6 +55,8 @@ class Handlers:
             "enableFLS": self._enable,
             "disableFLS": self._disable,
             "stop": self._stop,
+            "nodes": self._nodes,
+            "scalein": self._scale_in,
             "model": self._model,
             "history": self._history,
             "healthz": self._healthz,
@@ -111,6 +114,18 @@ class Handlers:
         with _explained("Failed to stop cluster because of some inner error. Please retry later."):
             await self._commands.set_state(commands.STOP)
         return success("start stopping FL-Server successful.")
+
+    async def _nodes(self, _request: web.BaseRequest, _values: Mapping[str, Value]) -> web.Response:
+        members = await self._record.members()
+        return success("Get nodes info successful.", nodes=member_rows(members))
+
+    async def _scale_in(self, request: web.BaseRequest, _values: Mapping[str, Value]) -> web.Response:
+        asked = node_ids(await self._bodies.read_json(request))
+        with _explained("Failed to scale in because of some inner error. Please retry later."):
+            members = await self._record.members()
+            check_node_ids(asked, members)
+            await self._commands.ask_to_leave(asked)
+        return success("Cluster begin to scale in.", **departures(asked, members))
 
     async def _model(self, request: web.BaseRequest, values: Mapping[str, Value]) -> web.StreamResponse:
         iteration = values["iteration"]

@@ -6,7 +6,8 @@ from http import HTTPStatus
 from typing import Any
 
 from mindspore_federated.scheduler.answers import PROBLEM_TYPE
-from mindspore_federated.scheduler.routes import ROUTES, Parameter, Route
+from mindspore_federated.scheduler.route import Parameter, Route
+from mindspore_federated.scheduler.routes import ROUTES
 
 _ABOUT = (
     "Errors of the routes of MindSpore Federated 0.2 are `Failure`, status 400, without a Content-Type, "

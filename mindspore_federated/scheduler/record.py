@@ -14,6 +14,8 @@ from mindspore_federated.scheduler.refusals import (
     UnknownJobError,
 )
 
+_NO_KEY = -2  # what PTTL answers
+
 
 class Node(NamedTuple):
     """A live member of the cluster; the addresses are empty where there is none."""
@@ -22,6 +24,16 @@ class Node(NamedTuple):
     node_id: str
     tcp_address: str
     http_address: str = ""  # with the job's prefix, ends with a slash
+    epoch: int = 0  # of its registration
+
+
+class Member(NamedTuple):
+    """A node that is registered, dead or alive."""
+
+    node: Node
+    alive: bool
+    heartbeat_ms: int  # until it counts as dead; 0 if it does
+    leaving: bool  # it was asked to
 
 
 class Record(NamedTuple):
@@ -76,6 +88,14 @@ class JobRecord:
         """As `read`, without looking at the nodes."""
         return await self.link.bounded(self._read(False))
 
+    async def members(self) -> tuple[Member, ...]:
+        """Everybody who is registered, Servers first, each role by id. Changes nothing.
+
+        Raises:
+            Refusal: one of its kinds that name the record.
+        """
+        return await self.link.bounded(self._members())
+
     async def history(self, instance: str, first: int, limit: int) -> list[bytes]:
         """Lines of metrics of at most `limit` iterations from `first` on, in their order."""
         command = ("ZRANGEBYSCORE", self.key(instance, "history"), first, "+inf", "LIMIT", 0, limit)
@@ -99,6 +119,29 @@ class JobRecord:
         if not isinstance(answer, list):
             raise MalformedRecordError("The job's history in the cache is not what Servers write.")
         return answer
+
+    async def _members(self) -> tuple[Member, ...]:
+        instance, nodes, leaving = await self.link.answers(
+            [("GET", self.key("instance")), ("HGETALL", self.key("nodes")), ("SMEMBERS", self.key("leaving"))]
+        )
+        if instance is None:
+            raise UnknownJobError(self.fl_name)
+        if isinstance(nodes, ResponseError) or isinstance(leaving, ResponseError):
+            raise MalformedNodesError
+        rows = _pairs(nodes)
+        # The ids once more: row and heartbeat go in one step when a node leaves, which may be right now.
+        *left, still = await self.link.answers(
+            [
+                *(("PTTL", self.key("alive").encode() + b":" + node_id) for node_id in rows),
+                ("HKEYS", self.key("nodes")),
+            ]
+        )
+        found = (
+            Member(parse_node(node_id, row), ms != _NO_KEY, max(ms, 0), node_id in leaving)
+            for (node_id, row), ms in zip(rows.items(), left)
+            if node_id in still
+        )
+        return tuple(sorted(found))
 
     async def _read(self, with_nodes: bool) -> Record:
         commands: list[tuple[Any, ...]] = [("GET", self.key("instance"))]
@@ -140,7 +183,7 @@ def parse_node(node_id: bytes, row: bytes) -> Node:
         raise MalformedNodesError
     tcp, http = (*addresses, "-")[:2]
     tcp = "" if tcp == "-" or role != "SERVER" else tcp
-    return Node(role, _text(node_id, MalformedNodesError), tcp, "" if http == "-" else http)
+    return Node(role, _text(node_id, MalformedNodesError), tcp, "" if http == "-" else http, int(epoch))
 
 
 def _text(raw: bytes, error: type[MalformedStateError | MalformedNodesError]) -> str:

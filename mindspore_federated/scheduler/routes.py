@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 
 from mindspore_federated.checkpoint import FORMATS
 from mindspore_federated.scheduler.hyper_parameters import FLOAT_FIELDS, INTEGER_FIELDS, SHOWN, integer_range
-from mindspore_federated.scheduler.record import is_count
-from mindspore_federated.scheduler.refusals import InvalidFieldError
+from mindspore_federated.scheduler.route import Parameter, Route, Schema
+from mindspore_federated.scheduler.scale_in import LARGEST_COUNT
 
-Schema = dict[str, Any]
-Value = Union[int, str, None]
-
-_UINT32_MAX = 2**32 - 1
 _TEXT = {"type": "string"}
+_FLAG = {"type": "boolean"}
 
 
 def _object(properties: Mapping[str, Any], required: tuple[str, ...] | None = None) -> Schema:
@@ -44,87 +40,27 @@ _NODES = {
     "description": "Live nodes, Servers first; absent when there are none.",
     "items": _object({"node_id": _TEXT, "role": {"enum": ["SERVER", "WORKER"]}, "tcp_address": _TEXT}),
 }
+_MEMBERS = {
+    "type": "array",
+    "description": "Everybody registered, the dead too as long as nobody has removed them; Servers first.",
+    "items": _object(
+        {
+            "node_id": _TEXT,
+            "role": {"enum": ["SERVER", "WORKER"]},
+            "tcp_address": {"type": "string", "description": "For other Servers; empty if there is none."},
+            "http_address": {"type": "string", "description": "For devices; empty if it is not known."},
+            "epoch": {"type": "integer", "description": "Of its registration; later ones are higher."},
+            "alive": _FLAG,
+            "heartbeat_ms": {"type": "integer", "description": "Until it counts as dead, 0 if it does now."},
+            "leaving": {"type": "boolean", "description": "Whether it was asked to, by /scalein."},
+        }
+    ),
+}
+_NODE_IDS = {"type": "array", "items": _TEXT}
 _LINE = {
     "type": "object",
     "description": "An iteration's line of metrics, as in summary.metrics_file.",
 }
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A parameter of the query: a text out of `choices`, or an integer within the bounds."""
-
-    name: str
-    doc: str
-    default: Value = None
-    choices: tuple[str, ...] = ()
-    low: int = 0
-    high: int = _UINT32_MAX
-
-    @property
-    def allowed(self) -> str:
-        return ", ".join(self.choices) if self.choices else f"an integer from {self.low} to {self.high}"
-
-    def read(self, text: str) -> Value:
-        """Raises InvalidFieldError."""
-        if self.choices:
-            if text in self.choices:
-                return text
-        elif is_count(text) and self.low <= int(text) <= self.high:
-            return int(text)
-        shown = text if len(text) <= 100 else text[:100] + "..."
-        raise InvalidFieldError(f"The parameter {self.name}={shown!r} is not allowed: {self.allowed}", 400)
-
-    @property
-    def schema(self) -> Schema:
-        kind: Schema = (
-            {"type": "string", "enum": list(self.choices)}
-            if self.choices
-            else {"type": "integer", "minimum": self.low, "maximum": self.high}
-        )
-        return kind if self.default is None else {**kind, "default": self.default}
-
-
-@dataclass(frozen=True)
-class Route:
-    """One path. `reference`: it answers in the form of MindSpore Federated 0.2, whatever the method is."""
-
-    path: str
-    name: str
-    summary: str
-    answer: Schema
-    methods: tuple[str, ...] = ("GET",)
-    reference: bool = False
-    protected: bool = False  # asks for the management token
-    seconds: float = 15.0  # for everything
-    streams: bool = False  # has deadlines of its own instead: what has begun cannot become an error
-    problems: tuple[int, ...] = ()  # beside 401 and 405, which follow from the above
-    parameters: tuple[Parameter, ...] = ()
-    body: Schema | None = None
-    content_type: str = "application/json"
-    aliases: tuple[str, ...] = field(default=())
-
-    def read_parameters(self, query: Mapping[str, str]) -> dict[str, Value]:
-        """The parameters by name, those that are not given with their defaults.
-
-        The length of `query` counts repeated names. Routes of the reference ignore what stands there.
-        Raises InvalidFieldError.
-        """
-        if self.reference:
-            return {}
-        known = {parameter.name: parameter for parameter in self.parameters}
-        for name in query:
-            if name not in known:
-                allowed = ", ".join(known) or "none"
-                raise InvalidFieldError(
-                    f"The parameter {name[:100]!r} is not known; allowed are: {allowed}", 400
-                )
-        if len(set(query)) != len(query):
-            raise InvalidFieldError("A parameter is given twice", 400)
-        return {
-            name: parameter.read(query[name]) if name in query else parameter.default
-            for name, parameter in known.items()
-        }
 
 
 ROUTES = (
@@ -197,6 +133,30 @@ ROUTES = (
         methods=("POST",),
         protected=True,
         problems=(404, 409, 500, 503),
+    ),
+    Route(
+        "/nodes",
+        "nodes",
+        "Every node that is registered, with its addresses and heartbeat.",
+        _success("Get nodes info successful.", required=("nodes",), nodes=_MEMBERS),
+        problems=(404, 500, 503),
+    ),
+    Route(
+        "/scalein",
+        "scalein",
+        "The named Servers take no new updates, leave when theirs are part of a model, and end.",
+        _success(
+            "Cluster begin to scale in.",
+            required=("leaving", "staying"),
+            leaving={**_NODE_IDS, "description": "Those named."},
+            staying={**_NODE_IDS, "description": "Live Servers that nobody has asked to leave."},
+            warning={"type": "string", "description": "Only when nobody stays."},
+        ),
+        methods=("POST",),
+        protected=True,
+        seconds=60.0,
+        problems=(400, 404, 408, 413, 422, 500, 503),
+        body=_object({"node_ids": {**_NODE_IDS, "minItems": 1, "maxItems": LARGEST_COUNT}}),
     ),
     Route(
         "/model",

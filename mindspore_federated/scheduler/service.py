@@ -24,7 +24,8 @@ from mindspore_federated.scheduler.metrics import SchedulerMetrics
 from mindspore_federated.scheduler.openapi import describe
 from mindspore_federated.scheduler.record import JobRecord
 from mindspore_federated.scheduler.refusals import Refusal
-from mindspore_federated.scheduler.routes import ROUTES, Route
+from mindspore_federated.scheduler.route import Route
+from mindspore_federated.scheduler.routes import ROUTES
 from mindspore_federated.scheduler.tokens import authorise
 
 _TAKES_TOO_LONG = "The request could not be answered in time. Please retry later."

@@ -30,6 +30,12 @@ class _Unsaved(NamedTuple):
     failed: bool  # or not due yet
 
 
+def _tell(event: _core.Event) -> None:
+    log.progress("%s", progress_line(event))
+    if event.iteration >= event.iterations:
+        log.progress("The job is finished. Its model is served until this Server is ended")
+
+
 class IterationRecorder:
     """Writes the files of one Server. After `open` nothing raises: what fails is logged and tried again."""
 
@@ -85,9 +91,7 @@ class IterationRecorder:
         if self._history is not None:
             self._history.add(event.instance_name, event.iteration, line)
         self._count_failure(event)
-        log.progress("%s", progress_line(event))
-        if event.iteration >= event.iterations:
-            log.progress("The job is finished. Its model is served until this Server is ended")
+        _tell(event)
         features = event.features()
         context = CallbackContext(
             checkpoint_file=self._keep(event, features),
@@ -100,6 +104,12 @@ class IterationRecorder:
         for name, values, require_aggr in features:
             context.feature_map.add_feature(name, values, require_aggr)
         return context
+
+    def note(self, event: _core.Event) -> None:
+        """Takes notice of an iteration whose files another Server of the job writes."""
+        self._failures = 0 if event.valid else (self._failures + 1) % self._failures_to_tell
+        self._unsaved = None  # the other one keeps what is newer
+        _tell(event)
 
     def tend(self) -> None:
         """Tries again what failed, now and then; call it often."""

@@ -60,7 +60,9 @@ def progress_line(event: _core.Event) -> str:
     line = f"Iteration {event.iteration} of {event.iterations}: "
     line += "success" if event.valid else f"fail ({event.reason})"
     line += f", {updates} update{'' if updates == 1 else 's'}"
-    if event.valid:
+    if not event.writer:
+        line += " on this Server"
+    elif event.valid:
         line += f", loss {event.loss:.4g}"
         # 0 is also what devices without data for evaluation report.
         line += f", accuracy {event.accuracy:.4g}" if event.accuracy else ""

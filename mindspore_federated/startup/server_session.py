@@ -156,6 +156,8 @@ class ServerSession:
                 self._begin_exit("The Server can't go on; begin exit")
             else:
                 self._begin_exit("The job was stopped; begin exit")
+        elif event.kind == "iteration_ended" and not event.writer:
+            self._recorder.note(event)
         elif event.kind == "iteration_ended":
             try:
                 context = self._recorder.record(event)

@@ -47,7 +47,8 @@ RedisValue Status(const CacheRecord& record, std::string_view asked, std::vector
                                 Text(std::to_string(record.iteration)),
                                 Text(std::to_string(record.state)),
                                 Text(record.valid ? "1" : "0"),
-                                Text(record.reason)};
+                                Text(record.reason),
+                                Text(record.digest)};
   for (RedisValue& item : more) items.push_back(std::move(item));
   return Array(std::move(items));
 }
@@ -166,13 +167,26 @@ RedisValue Advance(CacheRecord& record, Words a) {
   if (record.iteration > Number(a[5])) record.state = 2;
   record.valid = a[2] == "1";
   record.reason = a[3];
+  if (record.valid && !a[6].empty()) record.digest = a[6];
   return Status(record, a[0], {Integer(1)});
 }
 
 RedisValue Observe(CacheRecord& record, Words a) {
   return Status(record, a[0],
                 {Integer(record.started), Integer(record.leased), Integer(record.counted),
-                 Integer(kDeadlineMs), Integer(0), RedisValue(), Text("")});
+                 Integer(kDeadlineMs), Integer(0), RedisValue(), Text(""), Array({})});
+}
+
+RedisValue RegisterNode(CacheRecord& record, Words a) {
+  if (a[0] != record.instance) return Array({Integer(0), Text(record.instance)});
+  if (record.digest.empty()) record.digest = a[6];
+  return Array({Integer(1), Integer(++record.epoch), Text(record.digest)});
+}
+
+RedisValue ReplaceDigest(CacheRecord& record, Words a) {
+  const bool current = a[0] == record.instance && a[1] == std::to_string(record.iteration);
+  if (current && record.digest == a[2]) record.digest = a[3];
+  return Status(record, a[0]);
 }
 
 RedisValue Answer(CacheRecord& record, const std::string& script, Words a) {
@@ -184,8 +198,14 @@ RedisValue Answer(CacheRecord& record, const std::string& script, Words a) {
   if (script == "advance") return Advance(record, a);
   if (script == "observe") return Observe(record, a);
   if (script == "expire") return Status(record, a[0], {Integer(0), Integer(kDeadlineMs)});
-  if (script == "register_node") return Integer(++record.epoch);
-  if (script == "heartbeat") return Array({Integer(1), Integer(record.epoch)});
+  if (script == "register_node") return RegisterNode(record, a);
+  if (script == "replace_digest") return ReplaceDigest(record, a);
+  if (script == "heartbeat") return Array({Integer(1), Integer(record.epoch), Integer(0)});
+  if (script == "list_servers") return Array({Integer(1), Array({})});  // no other Server
+  if (script == "summarise")
+    return Array(
+        {Integer(1), Integer(0), Integer(1), Array({Text(std::string(a[2])), Text(std::string(a[3]))})});
+  if (script == "mark_recorded") return Integer(1);
   if (script == "agree_on_model") {
     if (record.model_description.empty()) record.model_description = a[0];
     return Text(record.model_description);

@@ -17,7 +17,7 @@ struct CacheRecord {
   std::uint64_t iteration = 1;
   int state = 0;
   bool valid = true;
-  std::string reason;
+  std::string reason, digest;
   std::map<std::string, std::string> hyper;
   std::string model_description;
   std::uint64_t epoch = 0;

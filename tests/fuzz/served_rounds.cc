@@ -71,7 +71,7 @@ ServedRounds::ServedRounds(RoundRules rules) : rules_(rules), client_(loops_, ca
   store_options.fl_name = options.fl_name;
   store_ = std::make_unique<cache::JobStore>(client_, store_options);
   job_ = std::make_unique<job::Job>(
-      loops_, *store_, pool_, options,
+      loops_, *store_, exchange_, pool_, options,
       [this](const job::IterationEnded& ended) { job_->NoteRecorded(ended.key.number); });
   const auto run = [this](Task<Result<void>> task) {
     auto outcome = asio::co_spawn(loops_.control(), std::move(task), asio::use_future);

@@ -90,6 +90,7 @@ class ServedRounds {
   Values start_values_;
   net::EventLoops loops_{1};
   std::shared_ptr<BufferPool> pool_ = BufferPool::Create(1 << 20);
+  collective::Exchange exchange_{"fuzz", "127.0.0.1:1::fuzz", pool_};
   cache::RedisClient client_;
   std::unique_ptr<cache::JobStore> store_;
   std::unique_ptr<job::Job> job_;

@@ -41,6 +41,7 @@ from small_model import FROZEN, MODEL  # noqa: E402
 from waiting import eventually  # noqa: E402
 
 LIMIT = 1 << 20
+Model = Mapping[str, Any]
 _DECODERS: dict[str, Callable[[Any], Any]] = {
     "startFLJob": StartFLJobAnswer.decode,
     "updateModel": UpdateModelAnswer.decode,
@@ -67,6 +68,14 @@ class Process:
     def pid(self) -> int:
         assert self._child is not None
         return self._child.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._child is not None and self._child.poll() is None
+
+    def send(self, number: int) -> None:
+        assert self._child is not None
+        self._child.send_signal(number)
 
     def start(self) -> None:
         with open(self.log, "ab") as output:
@@ -139,7 +148,9 @@ def accepts(port: int) -> bool:
 class Server(Process):
     """A Server of a job with the model MODEL. `settings` override the job's configuration, by dotted path."""
 
-    def __init__(self, folder: Path, cache: str, settings: Mapping[str, Any], checkpoints: bool) -> None:
+    def __init__(
+        self, folder: Path, cache: str, settings: Mapping[str, Any], checkpoints: bool, weights: Model = MODEL
+    ) -> None:
         self.folder = folder
         self.address = f"127.0.0.1:{free_port()}"
         self.url = f"http://{self.address}"
@@ -149,7 +160,7 @@ class Server(Process):
         if checkpoints:
             self.checkpoint_dir.mkdir()
         model = folder / "model.npz"
-        np.savez(model, **MODEL)  # type: ignore[arg-type]  # the stub takes any keyword for `allow_pickle`
+        np.savez(model, **weights)  # type: ignore[arg-type]  # the stub takes any keyword for `allow_pickle`
         command = [sys.executable, str(HERE / "serve.py"), str(self.config), self.address]
         super().__init__([*command, str(self.checkpoint_dir), str(model), *FROZEN], folder / "server.log")
 
@@ -293,10 +304,12 @@ def start_server(tmp_path: Path, redis: Redis) -> Iterator[Callable[..., Server]
     """start_server({"round.start_fl_job_threshold": 2}, checkpoints=True) returns a Server that is up."""
     servers: list[Server] = []
 
-    def start(settings: Mapping[str, Any] | None = None, checkpoints: bool = False) -> Server:
+    def start(
+        settings: Mapping[str, Any] | None = None, checkpoints: bool = False, model: Model = MODEL
+    ) -> Server:
         folder = tmp_path / f"server{len(servers)}"
         folder.mkdir()
-        servers.append(Server(folder, redis.address, settings or {}, checkpoints))
+        servers.append(Server(folder, redis.address, settings or {}, checkpoints, model))
         servers[-1].start()
         return servers[-1]
 

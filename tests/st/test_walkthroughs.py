@@ -178,6 +178,60 @@ def test_the_deployment_guide(shell: Shell, redis: Any, simulators: Any) -> None
             bystander.kill()
 
 
+def free_ports(count: int) -> int:
+    """The first of so many successive ones."""
+    while True:
+        with contextlib.ExitStack() as taken, contextlib.suppress(OSError):
+            first = free_port()
+            for port in range(first, first + count):
+                taken.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
+
+
+def test_scaling_as_the_deployment_guide_says(shell: Shell, redis: Any, simulators: Any) -> None:
+    """D2: four more Servers on other ports, one of them killed, the job undisturbed by either."""
+    config = "yamls/lenet.yaml"
+    shell.set(config, distributed_cache__address=redis.address, fl_iteration_num=100_000)
+    manage, serve = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    more = free_ports(4)
+    shell.type("python", "run_sched.py", f"--yaml_config={config}", f"--scheduler_manage_address={manage}")
+
+    def run_server(address: str, count: int) -> None:
+        arguments = (
+            f"--yaml_config={config}",
+            f"--local_server_num={count}",
+            f"--http_server_address={address}",
+        )
+        shell.type("python", "run_server.py", *arguments)
+
+    def results() -> list[str]:
+        lines = curl(f"http://{manage}/history?from=1&limit=1000")["iterations"]
+        return [line["iterationResult"] for line in lines]
+
+    def nodes() -> int:
+        return len(curl(f"http://{manage}/state")["nodes"])
+
+    run_server(serve, 1)
+    simulators(2, serve)
+    eventually(lambda: len(results()) >= 2, "two iterations")
+    run_server(f"127.0.0.1:{more}", 4)
+    assert nodes() == 5
+    before = len(results())
+    eventually(lambda: len(results()) > before + 2, "iterations with five Servers")
+    assert set(results()) == {"success"}
+
+    os.kill(shell.pids()[f"server_{more + 1}"], signal.SIGKILL)
+    eventually(lambda: nodes() == 4, "the killed one is no longer listed", 15)
+    before = len(results())
+    eventually(lambda: results()[before:].count("success") > 2, "iterations with four Servers")
+    assert set(results()[before:]) == {"success"}
+
+    left = {pid for pid in shell.pids().values() if runs(pid)}
+    assert len(left) == 5
+    said = shell.type("python", "finish_cloud.py")
+    assert {f"killed {pid}" for pid in left} == set(said.splitlines())
+
+
 def test_the_readme(shell: Shell, redis: Any, simulators: Any, tmp_path: Path) -> None:
     """D3: Server, Scheduler and four simulated clients, from another folder than the scripts'."""
     shell.set("default_yaml_config.yaml", distributed_cache__address=redis.address)

@@ -1,13 +1,14 @@
 -- JobStore::Heartbeat: renews a node and the job's rows, removes dead nodes, gives the leases of dead nodes back.
--- KEYS: instance, status, hyper, model, epoch, nodes, round, updates, alive:<node id> for each id in ARGV
+-- KEYS: instance, status, hyper, model, epoch, nodes, leaving, round, updates, alive:<node id> for each id in ARGV
 -- ARGV: 1 instance, 2 iteration, 3 tcp address, 4 http address or -, 5 epoch, 6 expiry of a heartbeat, 7 expiry of the
 --       rows, 8 threshold, 9 window of updateModel (ms), 10.. node ids, the own one first
--- Answer: 1, epoch; or 0 and the ids of all nodes, when one of them was not in ARGV: nothing was done
+-- Answer: 1, epoch, whether it was asked to leave; or 0 and the ids of all nodes, when one of them was not in ARGV:
+--         nothing was done
 --include clock
 --include publish
 --include give_back
 local known, nodes = {}, redis.call('HGETALL', KEYS[6])
-for i = 10, #ARGV do known[ARGV[i]] = KEYS[i - 1] end
+for i = 10, #ARGV do known[ARGV[i]] = KEYS[i] end
 for i = 1, #nodes, 2 do
   if not known[nodes[i]] then return {0, redis.call('HKEYS', KEYS[6])} end
 end
@@ -22,8 +23,8 @@ if not row then
 end
 -- The value is the time since when this node was never away. After an outage of Redis all heartbeats have run out;
 -- who comes back first must not bury the others, so only a node that was there for a whole expiry removes any.
-local since = tonumber(redis.call('GET', KEYS[9]) or now)
-redis.call('SET', KEYS[9], integer(since), 'PX', expiry)
+local since = tonumber(redis.call('GET', KEYS[10]) or now)
+redis.call('SET', KEYS[10], integer(since), 'PX', expiry)
 
 local alive = {[epoch] = true}
 for i = 1, #nodes, 2 do
@@ -32,6 +33,7 @@ for i = 1, #nodes, 2 do
       alive[string.match(nodes[i + 1], '(%S+)$')] = true
     else
       redis.call('HDEL', KEYS[6], nodes[i])
+      redis.call('SREM', KEYS[7], nodes[i])
       publish('nodes', ARGV[1], ARGV[2])
     end
   end
@@ -39,14 +41,14 @@ end
 
 local current = redis.call('GET', KEYS[1]) == ARGV[1]
 if current and redis.call('HGET', KEYS[2], 'iteration') == ARGV[2] then
-  local gone, any, round = {}, false, redis.call('HGETALL', KEYS[7])
+  local gone, any, round = {}, false, redis.call('HGETALL', KEYS[8])
   for i = 1, #round, 2 do
     local of_epoch = string.match(round[i], '^leased:(.*)$')
     if of_epoch and not alive[of_epoch] and tonumber(round[i + 1]) > 0 then
       gone[of_epoch], any = true, true
     end
   end
-  if any then give_back(KEYS[7], KEYS[8], gone, ARGV[1], ARGV[2], ARGV[8], ARGV[9]) end
+  if any then give_back(KEYS[8], KEYS[9], gone, ARGV[1], ARGV[2], ARGV[8], ARGV[9]) end
 end
-for i = current and 1 or 4, 6 do redis.call('PEXPIRE', KEYS[i], ARGV[7]) end
-return {1, tonumber(epoch)}
+for i = current and 1 or 4, 7 do redis.call('PEXPIRE', KEYS[i], ARGV[7]) end
+return {1, tonumber(epoch), redis.call('SISMEMBER', KEYS[7], own)}

@@ -1,7 +1,7 @@
 -- JobStore::Recreate: writes a lost record again from a Server's memory, unless somebody did.
 -- KEYS: instance, status, hyper, model
 -- ARGV: 1 instance, 2 iteration, 3 state, 4 valid, 5 reason, 6 reason of a failed iteration, 7 number of iterations,
---       8 expiry of the rows (ms), 9 description, 10.. hyper-parameters as name, value
+--       8 expiry of the rows (ms), 9 description, 10 digest, 11.. hyper-parameters as name, value
 -- Answer: as parts/status
 --include clock
 --include publish
@@ -16,10 +16,11 @@ if redis.call('EXISTS', KEYS[2]) == 0 then
     iteration, valid, reason = integer(number), '0', ARGV[6]
     if state == '0' and number > tonumber(ARGV[7]) then state = '2' end
   end
-  redis.call('HSET', KEYS[2], 'iteration', iteration, 'state', state, 'valid', valid, 'reason', reason)
+  redis.call('HSET', KEYS[2], 'iteration', iteration, 'state', state, 'valid', valid, 'reason', reason,
+             'digest', ARGV[10])
   publish('moved', ARGV[1], iteration)
 end
-if #ARGV > 9 and redis.call('EXISTS', KEYS[3]) == 0 then redis.call('HSET', KEYS[3], unpack(ARGV, 10)) end
+if #ARGV > 10 and redis.call('EXISTS', KEYS[3]) == 0 then redis.call('HSET', KEYS[3], unpack(ARGV, 11)) end
 if redis.call('EXISTS', KEYS[4]) == 0 then redis.call('SET', KEYS[4], ARGV[9]) end
 for row = 1, 4 do redis.call('PEXPIRE', KEYS[row], ARGV[8]) end
 return tell(ARGV[1], (read_status(ARGV[1])))

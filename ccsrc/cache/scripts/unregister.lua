@@ -1,5 +1,5 @@
 -- JobStore::Unregister: removes a node and gives its leases back.
--- KEYS: instance, status, nodes, alive:<node id>, round, updates
+-- KEYS: instance, status, nodes, alive:<node id>, round, updates, leaving
 -- ARGV: 1 instance, 2 iteration, 3 node id, 4 epoch, 5 threshold, 6 window of updateModel (ms)
 -- Answer: as parts/status, then 1; or 0 (or ELSEWHERE) when nothing was done, since the keys belong to another iteration
 --include clock
@@ -13,6 +13,7 @@ local node = redis.call('HGET', KEYS[3], ARGV[3])
 if node and string.match(node, '(%S+)$') == ARGV[4] then
   redis.call('HDEL', KEYS[3], ARGV[3])
   redis.call('DEL', KEYS[4])
+  redis.call('SREM', KEYS[7], ARGV[3])
   publish('nodes', ARGV[1], ARGV[2])
 end
 if not status then return fault end

@@ -60,7 +60,7 @@ TEST_F(Instance, AStateThatIsSentTwiceTellsTheSameStateBefore) {
     const std::vector<std::string_view> arguments{"i_1", rows.number, wanted, nonce, "3"};
     const RedisValue answer = Wait(client->Run(Scripts().set_state, keys, arguments));
     return answer.array.at(2).text + answer.array.at(3).text + " " +
-           std::to_string(answer.array.at(6).integer) + answer.array.at(7).text;
+           std::to_string(answer.array.at(7).integer) + answer.array.at(8).text;
   };
   EXPECT_EQ(send("1", "n1", 9), "10 00");  // another iteration: look again
   EXPECT_EQ(send("1", "n1", 1), "21 10");
@@ -106,7 +106,7 @@ TEST_F(Instance, ANewOneComesFromAnyState) {
   EXPECT_EQ(NewInstance("i_2").state, kRunning);
   for (int number = 1; number <= 3; ++number) {
     const IterationKey from = At(static_cast<std::uint64_t>(number), "i_2");
-    Wait(store->Advance(from, true, "done"));
+    Wait(store->Advance(from, true, "done", ""));
   }
   EXPECT_EQ(Observe().status.state, kFinish);
   EXPECT_EQ(NewInstance("i_3").state, kRunning);
@@ -118,7 +118,7 @@ TEST_F(Instance, ANewOneComesFromAnyState) {
 TEST_F(Instance, SentTwiceIsHarmless) {
   Open();
   NewInstance("i_2", {{"fl_iteration_num", "5"}});
-  Wait(store->Advance(At(1, "i_2"), false, "it failed"));
+  Wait(store->Advance(At(1, "i_2"), false, "it failed", ""));
   const auto again = NewInstance("i_2", {{"fl_iteration_num", "9"}});
   EXPECT_EQ(again.current, At(2, "i_2"));
   EXPECT_EQ(Hyper("i_2").at("fl_iteration_num"), "5");
@@ -153,7 +153,7 @@ TEST_F(Instance, WhatIsInFlightBelongsToTheOldOne) {
   EXPECT_EQ(Reserve(node, "d2", "again").verdict, ReserveVerdict::kMoved);
   EXPECT_EQ(Join("d3").verdict, JoinVerdict::kMoved);
   EXPECT_EQ(Wait(store->Expire(At(1))).status.current, At(1, "i_2"));
-  EXPECT_EQ(Wait(store->Advance(At(1), true, "late")).verdict, AdvanceVerdict::kMoved);
+  EXPECT_EQ(Wait(store->Advance(At(1), true, "late", "")).verdict, AdvanceVerdict::kMoved);
   JoinRequest request;
   request.iteration = At(1, "i_2");
   request.fl_id = "d1";

@@ -128,7 +128,7 @@ TEST_F(Concurrency, OneOfManyMovesTheIteration) {
   Open();
   Many<Result<AdvanceAnswer>> running;
   for (std::size_t i = 0; i < 50; ++i) {
-    running.Start(loops, i, store->Advance(At(1), i % 2 == 0, std::to_string(i)));
+    running.Start(loops, i, store->Advance(At(1), i % 2 == 0, std::to_string(i), ""));
   }
   int moved = 0;
   for (const auto& answer : running.Wait()) {

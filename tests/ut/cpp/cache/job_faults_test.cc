@@ -54,18 +54,22 @@ TEST_F(Faults, EveryCallFailsWithoutRedis) {
   };
   EXPECT_TRUE(unavailable(Sync(loops, store->Open(StatusAt(1), none))));
   EXPECT_TRUE(unavailable(Sync(loops, store->AgreeOnModel("x"))));
-  EXPECT_TRUE(unavailable(Sync(loops, store->Register("a", "b", ""))));
+  EXPECT_TRUE(unavailable(Sync(loops, store->Register("a", "b", "", At(1), ""))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Unregister(node))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Heartbeat(node, At(1)))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Join(join))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Reserve(reserve, node))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Commit(At(1), "d", "n", node))));
-  EXPECT_TRUE(unavailable(Sync(loops, store->Advance(At(1), true, ""))));
+  EXPECT_TRUE(unavailable(Sync(loops, store->Advance(At(1), true, "", ""))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Expire(At(1)))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Observe(At(1)))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Recreate(StatusAt(1), none, "x"))));
   EXPECT_TRUE(unavailable(Sync(loops, store->SetState(At(1), InstanceState::kStop))));
   EXPECT_TRUE(unavailable(Sync(loops, store->NewInstance("i_2", none))));
+  EXPECT_TRUE(unavailable(Sync(loops, store->ReplaceDigest(At(1), "a", "b"))));
+  EXPECT_TRUE(unavailable(Sync(loops, store->ListServers())));
+  EXPECT_TRUE(unavailable(Sync(loops, store->Summarise(At(1), "a", "text"))));
+  EXPECT_TRUE(unavailable(Sync(loops, store->MarkRecorded(At(1)))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Read(At(1)))));
 }
 

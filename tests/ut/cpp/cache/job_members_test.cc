@@ -58,6 +58,24 @@ TEST_F(Members, RowsTellTheHttpAddress) {
   EXPECT_EQ(listed.at("d").http_address, "");
 }
 
+TEST_F(Members, ListTellsWhoseHeartHasStopped) {
+  EXPECT_TRUE(Wait(store->ListServers()).empty());
+  Register("a");
+  Register("b");
+  const auto fresh = MakeStore();  // knows nobody yet
+  Call({"PEXPIRE", Key("alive:a"), "100000"}).value();
+  Bury("b");
+  for (JobStore* const one : {store.get(), fresh.get(), store.get()}) {
+    std::map<std::string, std::int64_t> left;
+    for (const auto& server : Wait(one->ListServers())) left[server.node.id] = server.heartbeat_left_ms;
+    EXPECT_EQ(left.size(), 2U);
+    EXPECT_GT(left.at("a"), 50'000);
+    EXPECT_EQ(left.at("b"), 0);
+  }
+  Call({"HDEL", Key("nodes"), "b"}).value();  // somebody has removed it
+  EXPECT_EQ(Wait(fresh->ListServers()).size(), 1U);
+}
+
 TEST_F(Members, DeadNodeIsRemovedAndItsLeasesComeBack) {
   const Node a = Register("a"), b = Register("b");
   EXPECT_EQ(Reserve(a, "d1").verdict, ReserveVerdict::kReserved);
@@ -113,7 +131,7 @@ TEST_F(Members, OwnStaleLeasesComeBackWithTheHeartbeat) {
 
 TEST_F(Members, UnregisterGivesLeasesBackWhereverTheJobIs) {
   const Node a = Register("a");
-  Wait(store->Advance(At(1), true, "done"));
+  Wait(store->Advance(At(1), true, "done", ""));
   for (const char* fl_id : {"d1", "d2", "d3"}) Join(fl_id, "", true, 2);
   Reserve(a, "d1", "", true, 2, 2);
   EXPECT_EQ(Observe(2).leased, 1U);

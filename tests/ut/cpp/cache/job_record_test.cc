@@ -10,7 +10,7 @@ using enum InstanceState;
 class Record : public StoreFixture {
  protected:
   AdvanceAnswer Advance(std::uint64_t from, bool valid = true, const std::string& reason = "because") {
-    return Wait(store->Advance(At(from), valid, reason));
+    return Wait(store->Advance(At(from), valid, reason, ""));
   }
   ExpireAnswer Expire(std::uint64_t from = 1) { return Wait(store->Expire(At(from))); }
   Status SetState(InstanceState state, std::uint64_t number = 1) {
@@ -98,7 +98,7 @@ TEST_F(Record, AdvanceFollowsAnotherInstance) {
 }
 
 TEST_F(Record, GoneRecordIsAnError) {
-  const auto advanced = Sync(loops, store->Advance(At(1), true, "x"));
+  const auto advanced = Sync(loops, store->Advance(At(1), true, "x", ""));
   ASSERT_FALSE(advanced);
   EXPECT_EQ(advanced.error().code, Errc::kDisagreement);
   EXPECT_FALSE(Sync(loops, store->Expire(At(1))));
@@ -256,10 +256,10 @@ TEST_F(Record, CallsSentTwiceAnswerTheSame) {
   const std::vector<std::string_view> all{job.instance, rows.status, rows.round, rows.devices, rows.updates};
   const RedisValue opened = send(Scripts().open, {job.instance, rows.status, rows.hyper},
                                  {"i_1", "1", "0", "1", "", "nonce-1", "100000", "a", "1"});
-  EXPECT_EQ(opened.array.at(6).integer, 1);
-  const RedisValue advanced = send(Scripts().advance, all, {"i_1", "1", "1", "done", "nonce-2", "3"});
+  EXPECT_EQ(opened.array.at(7).integer, 1);
+  const RedisValue advanced = send(Scripts().advance, all, {"i_1", "1", "1", "done", "nonce-2", "3", ""});
   EXPECT_EQ(advanced.array.at(2).text, "2");
-  EXPECT_EQ(advanced.array.at(6).integer, 1);
+  EXPECT_EQ(advanced.array.at(7).integer, 1);
   Join("d1", "", true, 2);
   SetDeadline("start_by", -1, 2);
   const IterationKeys second(job, At(2));
@@ -267,7 +267,7 @@ TEST_F(Record, CallsSentTwiceAnswerTheSame) {
       send(Scripts().expire, {job.instance, second.status, second.round, second.devices, second.updates},
            {"i_1", "2", "nonce-3", "3", "2", "0", "5000"});
   EXPECT_EQ(expired.array.at(2).text, "3");
-  EXPECT_EQ(expired.array.at(6).integer, 1);
+  EXPECT_EQ(expired.array.at(7).integer, 1);
   EXPECT_EQ(Observe(3).status.current, At(3));
 }
 
@@ -318,6 +318,9 @@ TEST(ParseJobEvent, OddLines) {
   EXPECT_EQ(event.kind, Kind::kMoved);
   EXPECT_EQ(event.iteration.instance, "i_2024-01-01-00:00:00");
   EXPECT_EQ(event.iteration.number, 12U);
+  EXPECT_EQ(ParseJobEvent("summary i_1 3").kind, Kind::kSummary);
+  EXPECT_EQ(ParseJobEvent("recorded i_1 3").kind, Kind::kRecorded);
+  EXPECT_EQ(ParseJobEvent("leave i_1 3").kind, Kind::kLeave);
   EXPECT_EQ(ParseJobEvent("nodes i_1 3").kind, Kind::kOther);
   EXPECT_EQ(ParseJobEvent("nodes i_1 3").iteration.number, 3U);
   for (const char* line : {"", " ", "moved", "moved i_1", "moved i_1 x", "moved i_1 -1", "moved i_1 1x"}) {

@@ -128,7 +128,7 @@ TEST_F(Requests, CommitCountsOnceAndTheLastIsLastAgain) {
   EXPECT_EQ(seen.counted, 2U);
   EXPECT_EQ(Rows().round.at("counted:a"), "2");
   // Sent again after the iteration has moved on: still the truth.
-  Wait(store->Advance(At(1), true, "done"));
+  Wait(store->Advance(At(1), true, "done", ""));
   EXPECT_TRUE(Commit(node, "d2").last);
   EXPECT_EQ(Commit(node, "d2", "another").verdict, CommitVerdict::kMoved);
 }
@@ -209,7 +209,7 @@ TEST_F(Requests, RowsExpire) {
     EXPECT_GT(left, job - 60'000) << row;
     EXPECT_LE(left, job) << row;
   }
-  Wait(store->Advance(At(1), true, "done"));
+  Wait(store->Advance(At(1), true, "done", ""));
   for (const char* row : {"i_1:1:round", "i_1:1:devices", "i_1:1:updates"}) {
     const auto left = Call({"PTTL", Key(row)}).value().integer;
     EXPECT_GT(left, 0) << row;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/use_future.hpp>
 #include <chrono>
@@ -10,6 +11,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -71,6 +73,38 @@ inline bool Eventually(const std::function<bool()>& condition) {
   }
   return true;
 }
+
+// The lines that a job's events were parsed from, as "<kind> <instance> <iteration>".
+class EventLog {
+ public:
+  explicit EventLog(JobStore& store) {
+    store.Watch(
+        [this](const JobEvent& event) {
+          const std::lock_guard lock(mutex_);
+          seen_.push_back(Line(event.kind, event.iteration.number, event.iteration.instance));
+        },
+        [this] { watching_ = true; });
+    EXPECT_TRUE(Eventually([this] { return watching_.load(); }));
+  }
+  static std::string Line(JobEvent::Kind kind, std::uint64_t number, const std::string& instance = "i_1") {
+    return std::to_string(static_cast<int>(kind)) + " " + instance + " " + std::to_string(number);
+  }
+  // Waits for as many.
+  std::vector<std::string> Await(std::size_t count) {
+    const auto enough = [&] {
+      const std::lock_guard lock(mutex_);
+      return seen_.size() >= count;
+    };
+    EXPECT_TRUE(Eventually(enough));
+    const std::lock_guard lock(mutex_);
+    return seen_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::string> seen_;
+  std::atomic<bool> watching_{false};
+};
 
 inline RedisOptions OptionsFor(const std::string& address) {
   RedisOptions options;
@@ -172,7 +206,7 @@ class StoreFixture : public RedisFixture {
     return Wait(store->Commit(At(number), fl_id, nonce, node));
   }
   Node Register(const std::string& id, const std::string& http_address = "") {
-    return Wait(store->Register(id, "127.0.0.1:7001", http_address));
+    return Wait(store->Register(id, "127.0.0.1:7001", http_address, At(1), "")).node;
   }
   Snapshot Observe(std::uint64_t number = 1) { return Wait(store->Observe(At(number))); }
   JobStore::Rows Rows(std::uint64_t number = 1) { return Wait(store->Read(At(number))); }

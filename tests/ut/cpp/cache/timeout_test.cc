@@ -270,11 +270,11 @@ TEST_F(Timeouts, SentTwiceIsDecidedOnce) {
   const std::vector<std::string_view> keys{job.instance, rows.status, rows.round, rows.devices, rows.updates};
   const std::vector<std::string_view> arguments{"i_1", "1", "nonce", "3", "3", "1", "5000"};
   const RedisValue once = Wait(client->Run(Scripts().expire, keys, arguments));
-  EXPECT_EQ(once.array.at(6).integer, 0);
-  EXPECT_EQ(once.array.at(7).integer, 5'000);
+  EXPECT_EQ(once.array.at(7).integer, 0);
+  EXPECT_EQ(once.array.at(8).integer, 5'000);
   Commit(node, "d1");
   const RedisValue twice = Wait(client->Run(Scripts().expire, keys, arguments));
-  EXPECT_EQ(twice.array.at(6).integer, 0);
+  EXPECT_EQ(twice.array.at(7).integer, 0);
   EXPECT_EQ(Observe().target, 2U);
   EXPECT_EQ(Observe().counted, 2U);
 }

@@ -23,15 +23,15 @@ TEST_F(IterationTest, LossAndAccuracyAreMeansWeightedByTheirData) {
   Iteration iteration({"i", 1}, Rules{}, model, *pool);
   iteration.AddMetrics(1.0F, 10, 0.5F, 2);
   iteration.AddMetrics(9.0F, 40, 1.0F, 6);
-  EXPECT_FLOAT_EQ(static_cast<float>(iteration.MeanMetrics().loss), 7.4F);
-  EXPECT_DOUBLE_EQ(iteration.MeanMetrics().accuracy, 0.875);
+  EXPECT_FLOAT_EQ(static_cast<float>(iteration.metric_sums().Mean().loss), 7.4F);
+  EXPECT_DOUBLE_EQ(iteration.metric_sums().Mean().accuracy, 0.875);
 }
 
 TEST_F(IterationTest, WithoutDataTheMeansAreZeroAndNotNaN) {
   Iteration iteration({"i", 1}, Rules{}, model, *pool);
-  EXPECT_EQ(iteration.MeanMetrics().loss, 0);
+  EXPECT_EQ(iteration.metric_sums().Mean().loss, 0);
   iteration.AddMetrics(1.0F, 10, 0.5F, 0);
-  EXPECT_EQ(iteration.MeanMetrics().accuracy, 0);
+  EXPECT_EQ(iteration.metric_sums().Mean().accuracy, 0);
 }
 
 TEST_F(IterationTest, TheNextRequestTimeStartsWithTheFirstDeviceAndIsNeverGivenAsPast) {

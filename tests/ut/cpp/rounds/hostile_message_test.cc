@@ -158,8 +158,8 @@ TEST_F(HostileMessage, NumbersAtTheEndsOfTheirRanges) {
   ExpectUpdate(upload.Build(), 200, "success not ready");
   FinishWith(10, 1);
   const job::IterationEnded line = ended().back();
-  EXPECT_TRUE(std::isfinite(static_cast<float>(line.metrics.loss)));
-  EXPECT_DOUBLE_EQ(line.metrics.accuracy, 0);  // of 2^31-1 evaluation samples that say 0
+  EXPECT_TRUE(std::isfinite(static_cast<float>(line.metric_sums.Mean().loss)));
+  EXPECT_DOUBLE_EQ(line.metric_sums.Mean().accuracy, 0);  // of 2^31-1 evaluation samples that say 0
 }
 
 TEST_F(HostileMessage, DataSizesAtTheEndsOfTheRangeCount) {

@@ -178,13 +178,6 @@ TEST_F(IterationEndTest, WhoAsksWhileTheFilesAreWrittenWaitsForTheNextIteration)
   }
 }
 
-TEST_F(IterationEndTest, ASecondServerIsRefusedWhileTheFirstOneLives) {
-  Start();
-  const Result<void> alone = OnControl(job_->AwaitAlone());
-  ASSERT_FALSE(alone);
-  EXPECT_NE(alone.error().text.find("several Servers for one job are not available"), std::string::npos);
-}
-
 TEST_F(IterationEndTest, AStoppedJobIsOverForTheDevicesAndEndsTheServer) {
   Start();
   const cache::IterationKey current = job_->gate().Look().iteration->key();

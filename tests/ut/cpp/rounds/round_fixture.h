@@ -31,6 +31,8 @@ using Weights = std::map<std::string, std::vector<float>>;
 // aggregated.
 class RoundTest : public testing::Test {
  protected:
+  static constexpr char kNodeId[] = "127.0.0.1:1::t::12345";
+
   void Start(ServerOptions options = Options()) {
     options_ = options;
     loops_.Start();
@@ -41,14 +43,15 @@ class RoundTest : public testing::Test {
     cache::JobStoreOptions store_options;
     store_options.fl_name = options.fl_name;
     store_ = std::make_unique<cache::JobStore>(*client_, store_options);
-    job_ = std::make_unique<job::Job>(loops_, *store_, pool_, options, [this](job::IterationEnded ended) {
-      const std::uint64_t number = ended.key.number;
-      {
-        const std::lock_guard lock(ended_mutex_);
-        ended_.push_back(std::move(ended));
-      }
-      if (!hold_records_) job_->NoteRecorded(number);
-    });
+    job_ = std::make_unique<job::Job>(loops_, *store_, exchange_, pool_, options,
+                                      [this](job::IterationEnded ended) {
+                                        const std::uint64_t number = ended.key.number;
+                                        {
+                                          const std::lock_guard lock(ended_mutex_);
+                                          ended_.push_back(std::move(ended));
+                                        }
+                                        if (!hold_records_) job_->NoteRecorded(number);
+                                      });
     ASSERT_TRUE(OnControl(job_->Open(1)));
     const auto layout = *model::Layout::Make(
         {MakeFeature("a", {elements_of_a_}, true), MakeFeature("s", {}, true), MakeFeature("z", {2}, false)});
@@ -59,7 +62,7 @@ class RoundTest : public testing::Test {
       for (float& value : start->values(i)) value = next++;
     }
     job_->SetStartModel(start);
-    ASSERT_TRUE(OnControl(job_->Join("127.0.0.1:1::t::12345", "127.0.0.1:1", "")));
+    ASSERT_TRUE(OnControl(job_->Join(kNodeId, "127.0.0.1:1", "")));
     context_ = std::make_unique<RoundContext>(*job_, *store_, options);
     routes_ = MakeRoutes(*context_);
     asio::co_spawn(loops_.loop(0), job_->Beat(), asio::detached);
@@ -226,6 +229,7 @@ class RoundTest : public testing::Test {
   test::RedisProcess redis_;
   net::EventLoops loops_{2};
   std::shared_ptr<BufferPool> pool_ = BufferPool::Create(1 << 20);
+  collective::Exchange exchange_{"round test", kNodeId, pool_};
   ServerOptions options_;
   std::unique_ptr<cache::RedisClient> client_;
   std::unique_ptr<cache::JobStore> store_;

@@ -51,7 +51,7 @@ class Job {
     cache::JobStoreOptions store;
     store.fl_name = options.fl_name;
     store_ = std::make_unique<cache::JobStore>(*client_, store);
-    job_ = std::make_unique<job::Job>(loops_, *store_, pool_, options,
+    job_ = std::make_unique<job::Job>(loops_, *store_, exchange_, pool_, options,
                                       [this](job::IterationEnded ended) { NoteEnded(std::move(ended)); });
     Must(OnControl(job_->Open(1)));
     const auto layout = MakeLayout(case_.sizes);
@@ -126,6 +126,7 @@ class Job {
   test::RedisProcess redis_;
   net::EventLoops loops_{3};
   std::shared_ptr<BufferPool> pool_ = BufferPool::Create(1 << 24);
+  collective::Exchange exchange_{"truth", "127.0.0.1:1::t::12345", pool_};
   std::unique_ptr<cache::RedisClient> client_;
   std::unique_ptr<cache::JobStore> store_;
   std::unique_ptr<job::Job> job_;

@@ -251,7 +251,7 @@ class Check {
     for (const auto& [content, data_size] : summed) {
       loss += static_cast<double>(content->loss()) * static_cast<double>(data_size);
     }
-    EXPECT_EQ(ended.metrics.loss, loss / static_cast<double>(total));
+    EXPECT_EQ(ended.metric_sums.Mean().loss, loss / static_cast<double>(total));
     EXPECT_EQ(ended.visits.at("updateModelAcceptClientNum"), members.size());
   }
 

@@ -224,8 +224,8 @@ TEST_F(UpdateModelTest, TheLineOfTheIterationKnowsLossAccuracyAndVisits) {
   const job::IterationEnded line = ended()[0];
   EXPECT_TRUE(line.valid);
   EXPECT_EQ(line.reason, "Weight aggregation finished! This iteration is valid. Proceed to next iteration.");
-  EXPECT_FLOAT_EQ(static_cast<float>(line.metrics.loss), 7.4F);
-  EXPECT_DOUBLE_EQ(line.metrics.accuracy, 0.875);
+  EXPECT_FLOAT_EQ(static_cast<float>(line.metric_sums.Mean().loss), 7.4F);
+  EXPECT_DOUBLE_EQ(line.metric_sums.Mean().accuracy, 0.875);
   EXPECT_EQ(line.visits.at("startFLJobTotalClientNum"), 3U);
   EXPECT_EQ(line.visits.at("startFLJobAcceptClientNum"), 2U);
   EXPECT_EQ(line.visits.at("updateModelTotalClientNum"), 3U);

@@ -9,8 +9,8 @@
 namespace msfl::test {
 namespace {
 
-// By the kernel's account, since loops block all signals: a loop that waits for its sockets is told from one that waits
-// for a lock, and both from one that runs.
+// By the kernel's account, since loops block all signals: a loop that waits for its sockets is told from one
+// that waits for a lock, and both from one that runs.
 void TellWhereThreadsStand() {
   std::error_code failed;
   for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task", failed)) {

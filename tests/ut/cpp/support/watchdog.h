@@ -11,8 +11,8 @@
 
 namespace msfl::test {
 
-// Counts seconds that it has slept itself, not what a clock says: a machine that was suspended finds its clocks
-// minutes ahead, and a test that had no time to run must not be called hanging.
+// Counts seconds that it has slept itself, not what a clock says: a machine that was suspended finds its
+// clocks minutes ahead, and a test that had no time to run must not be called hanging.
 class Watchdog final : public testing::EmptyTestEventListener {
  public:
   static constexpr int kPatienceSeconds = 240;  // of one test; the slowest takes a third with ThreadSanitizer

@@ -59,11 +59,12 @@ class Shell:
         }
         self.environment.pop("MSFL_MANAGEMENT_TOKEN", None)
         (folder / "t").mkdir(exist_ok=True)
+        self.code = CODE
         self._running: list[subprocess.Popen[str]] = []
 
     def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-W", "error", "-c", CODE, *arguments],
+            [sys.executable, "-W", "error", "-c", self.code, *arguments],
             capture_output=True,
             text=True,
             timeout=120,
@@ -76,7 +77,7 @@ class Shell:
         """In the background; what it says stands in a file `<command>.log`."""
         with open(self.folder / f"{arguments[0]}.log", "w") as log:
             process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-c", CODE, *arguments],
+                [sys.executable, "-W", "error", "-c", self.code, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -209,7 +210,8 @@ def write_record(redis_server: RedisServer) -> Callable[..., redis.Redis]:
         client.set(PREFIX + "instance", "i_1")
         status = {"iteration": iteration, "state": state, "valid": "1", "reason": ""}
         client.hset(PREFIX + "i_1:status", mapping=status)
-        client.hset(PREFIX + "i_1:hyper", mapping={"fl_iteration_num": "3"})
+        hyper = {"fl_iteration_num": "3", "global_iteration_time_window": "60000"}
+        client.hset(PREFIX + "i_1:hyper", mapping=hyper)
         client.hset(f"{PREFIX}i_1:{iteration}:round", mapping={"started": "1", "counted": "0"})
         client.hset(PREFIX + "nodes", NODE, "SERVER 127.0.0.1:40231 http://127.0.0.1:6666/fl/ 1")
         if alive:

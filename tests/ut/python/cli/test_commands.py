@@ -23,7 +23,14 @@ def test_version(msfl):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["state", "--nonsense"], ["finish"], ["finish", "a.yaml", "--timeout", "x"]]
+    "arguments",
+    [
+        ["nonsense"],
+        ["state", "--nonsense"],
+        ["finish"],
+        ["finish", "a.yaml", "--timeout", "x"],
+        ["scale-in", "a.yaml"],
+    ],
 )
 def test_wrong_usage(msfl, arguments):
     done = msfl(*arguments)
@@ -79,8 +86,8 @@ def test_every_exit_code_is_in_the_document():
 
 def test_every_command_and_option_is_in_the_document(msfl):
     text = DOCUMENT.read_text()
-    commands = re.findall(r"^  ([a-z]+)  ", msfl("--help").stdout.partition("Commands:")[2], re.MULTILINE)
-    assert set(commands) >= {"server", "scheduler", "state", "reset", "finish", "doctor"}
+    commands = re.findall(r"^  ([a-z-]+)  ", msfl("--help").stdout.partition("Commands:")[2], re.MULTILINE)
+    assert set(commands) >= {"server", "scheduler", "state", "reset", "scale-in", "finish", "doctor"}
     for command in commands:
         section = text.partition(f"## msfl {command}")[2].partition("\n## ")[0]
         assert section, command

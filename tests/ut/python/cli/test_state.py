@@ -11,6 +11,10 @@ import pytest
 
 from mindspore_federated.cli.failure import ExitCode
 
+from .conftest import NODE, PREFIX, accepts, free_port, wait_until
+
+OTHER = "127.0.0.1:40232::2022-10-09-15:23:22.450.205::2"
+
 ANSWER = {
     "cluster_state": "CLUSTER_READY",
     "code": "0",
@@ -60,6 +64,27 @@ def test_of_a_scheduler(msfl, scheduler_answering):
     ]
     assert json.loads(msfl("state", "--address", address, "--json").stdout) == ANSWER
     assert "Authorization" not in seen[0]
+
+
+def test_several_servers_of_a_scheduler(msfl, redis_server, write_job, write_record):
+    client = write_record(alive=True)
+    client.hset(PREFIX + "nodes", OTHER, "SERVER 127.0.0.1:40232 http://127.0.0.1:6667/fl/ 2")
+    client.set(f"{PREFIX}alive:{OTHER}", "1")
+    client.sadd(PREFIX + "leaving", OTHER)
+    port = free_port()
+    process = msfl.start("scheduler", write_job(redis_server.address), "--address", f"127.0.0.1:{port}")
+    wait_until(lambda: accepts(port) or process.poll() is not None, "scheduler")
+    done = msfl("state", "--address", f"127.0.0.1:{port}")
+    table = [line.split() for line in done.stdout.partition("\n\n")[2].splitlines()]
+    assert table == [
+        ["role", "node_id", "tcp_address", "http_address", "leaving"],
+        ["SERVER", NODE, "127.0.0.1:40231", "http://127.0.0.1:6666/fl/", "no"],
+        ["SERVER", OTHER, "127.0.0.1:40232", "http://127.0.0.1:6667/fl/", "yes"],
+    ]
+    assert msfl("state", "job.yaml").stdout.partition("\n\n")[2] == done.stdout.partition("\n\n")[2]
+    for arguments in (["--address", f"127.0.0.1:{port}"], ["job.yaml"]):
+        nodes = json.loads(msfl("state", *arguments, "--json").stdout)["nodes"]
+        assert [node["leaving"] for node in nodes] == [False, True]
 
 
 def test_the_token_is_sent(msfl, scheduler_answering, folder):

@@ -20,6 +20,7 @@ from mindspore_federated.scheduler.routes import ROUTES
 TEXT = (Path(__file__).parents[4] / "docs" / "rest.md").read_text()
 SHELL = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
 ADDRESS = "127.0.0.1:11202"
+NODE = "127.0.0.1:40231::2026-10-09-15:23:22.450.205::12345"
 
 
 def test_the_table_of_paths():
@@ -49,7 +50,7 @@ def shell(job, scheduler, tmp_path):
         pytest.skip("there is no curl")
     server = FakeServer(answer(ARRAYS, 2))
     job.client.set(job.key("model"), description(ARRAYS))
-    job.add_node("127.0.0.1:40231::t::1", f"SERVER 127.0.0.1:40231 {server.address} 1")
+    job.add_node(NODE, f"SERVER 127.0.0.1:40231 {server.address} 1")
     (tmp_path / "metrics.json").write_text('{"currentIteration": 1}\n')
     (tmp_path / "python").symlink_to(sys.executable)
     environment = {

@@ -82,7 +82,7 @@ def test_other_methods(job, scheduler, route, method):
 
 @pytest.mark.parametrize("path", [route.path for route in ROUTES if not route.reference])
 def test_parameters_that_are_not_known(job, scheduler, path):
-    method = "POST" if path == "/stop" else "GET"
+    method = "POST" if path in ("/stop", "/scalein") else "GET"
     reply = scheduler.request(f"{path}?fromm=1", method)
     assert (reply.status, reply.content_type) == (400, PROBLEM)
     assert "'fromm' is not known; allowed are: " in reply.fields["detail"]
@@ -95,7 +95,7 @@ def test_parameters_that_are_not_known(job, scheduler, path):
 )
 def test_bodies_that_nobody_asked_for(job, scheduler, path, body):
     before = job.everything()
-    method = "POST" if path in ("/newInstance", "/stop") else "GET"
+    method = "POST" if path in ("/newInstance", "/stop", "/scalein") else "GET"
     if path in ("/stop", "/disableFLS"):
         job.set("status", state=3)
         before = job.everything()

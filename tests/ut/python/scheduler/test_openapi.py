@@ -83,7 +83,7 @@ def test_operations():
 def test_schemas_are_schemas():
     kinds = {"object", "array", "string", "integer", "number", "boolean", "null"}
     known = {"type", "properties", "required", "items", "enum", "const", "description", "format", "default"}
-    known |= {"minimum", "maximum", "exclusiveMinimum", "$ref"}
+    known |= {"minimum", "maximum", "exclusiveMinimum", "minItems", "maxItems", "$ref"}
 
     def look(schema):
         assert set(schema) <= known
@@ -136,7 +136,9 @@ def test_answers_are_as_described(job, scheduler, path, method, operation):
     job.client.zadd(job.key("i_1:history"), {'{"currentIteration":1}': 1})
     if path in ("/enable", "/enableFLS"):
         job.set("status", state=1)
-    reply = scheduler.request(path, method.upper(), b"{}" if "requestBody" in operation else None)
+    bodies = {"/newInstance": b"{}", "/scalein": b'{"node_ids":["a"]}'}
+    assert ("requestBody" in operation) == (path in bodies)
+    reply = scheduler.request(path, method.upper(), bodies.get(path))
     assert reply.status != 405
     described = operation["responses"][str(reply.status)]["content"]
     assert reply.content_type.partition(";")[0] in described

@@ -119,7 +119,7 @@ def test_idle_connection_closed_by_redis_is_no_fault(job, scheduler):
     assert scheduler.request("/state").body == READY
 
 
-@pytest.mark.parametrize("path", ["/", "/nodes", "/state/", "/State"])
+@pytest.mark.parametrize("path", ["/", "/scaleout", "/state/", "/State"])
 def test_unknown_path(scheduler, path):
     reply = scheduler.request(path)
     assert reply.status == 404

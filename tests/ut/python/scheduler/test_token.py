@@ -14,8 +14,17 @@ from mindspore_federated import FlSchedulerJob
 from mindspore_federated.scheduler import run_scheduler, tokens
 from mindspore_federated.scheduler.routes import ROUTES
 
-PROTECTED = ["/newInstance", "/enableFLS", "/enable", "/disableFLS", "/disable", "/stop", "/model"]
-OPEN = ["/state", "/queryInstance", "/history", "/healthz", "/metrics", "/openapi.json"]
+PROTECTED = [
+    "/newInstance",
+    "/enableFLS",
+    "/enable",
+    "/disableFLS",
+    "/disable",
+    "/stop",
+    "/scalein",
+    "/model",
+]
+OPEN = ["/state", "/nodes", "/queryInstance", "/history", "/healthz", "/metrics", "/openapi.json"]
 NEEDED = "This needs the management token: send the header 'Authorization: Bearer <token>'."
 
 
@@ -33,7 +42,7 @@ def guarded(redis_server, job, start_scheduler, token_file):
 
 
 def ask(scheduler, path, **headers):
-    reads = ("/state", "/model", "/history", "/healthz", "/metrics", "/openapi.json")
+    reads = (*OPEN, "/model")
     return scheduler.request(path, "GET" if path in reads else "POST", b"{}", **headers)
 
 
@@ -64,7 +73,7 @@ def test_without_it(guarded, job, path, sent, text):
     reply = ask(guarded, path, **({} if sent is None else {"Authorization": sent}))
     assert reply.status == 401
     assert reply.headers["WWW-Authenticate"].startswith('Bearer realm="mindspore_federated"')
-    if path in ("/stop", "/model"):
+    if path in ("/stop", "/scalein", "/model"):
         assert (reply.content_type, reply.fields["detail"]) == ("application/problem+json", text)
     else:
         body = f'{{"code":"1","error_message":"{text}"}}'

@@ -51,6 +51,7 @@ class Ended:
     iteration: int = 1
     iterations: int = 9
     valid: bool = True
+    writer: bool = True
     reason: str = "because"
     started_ms: int = 1_700_000_000_000
     ended_ms: int = 1_700_000_001_234
@@ -137,6 +138,20 @@ def test_what_a_person_is_told(config: ServerConfig, capsys: pytest.CaptureFixtu
         "Iteration 9 of 9: success, 0 updates, loss 7.4",
         "The job is finished. Its model is served until this Server is ended",
     ]
+
+
+def test_an_iteration_that_another_server_writes_down(
+    config: ServerConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = recorder(config)
+    updates = {"updateModelAcceptClientNum": 2}
+    one.note(Ended(writer=False, visits=updates))  # type: ignore[arg-type]
+    assert "Iteration 1 of 9: success, 2 updates on this Server\n" in capsys.readouterr().err
+    assert not Path("out/m.json").exists()
+    # Its failures count too, since the next one may be written here.
+    one.note(Ended(iteration=2, valid=False, writer=False))  # type: ignore[arg-type]
+    one.record(Ended(iteration=3, valid=False))  # type: ignore[arg-type]
+    assert Path("out/e.txt").read_text(encoding="utf-8").count("Iteration failed 2 times") == 1
 
 
 def test_times_that_run_backwards() -> None:
