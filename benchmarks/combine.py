@@ -2,8 +2,8 @@
 
 Milliseconds from the last acknowledged updateModel to the end of a getModel of the new model, and how many
 more that are than with one Server. The yardstick sends the bytes that all Servers send each other, over as
-many connections at once, between threads that do nothing else: float64 sums of the others' segments and float32
-averages of its own, 3 x model x (servers - 1) bytes altogether.
+many connections at once, between threads that do nothing else: float64 sums of the others' segments and
+float32 averages of its own, 3 x model x (servers - 1) bytes altogether.
 """
 
 from __future__ import annotations

@@ -99,6 +99,7 @@ class Event:
     iteration: int
     iterations: int
     valid: bool
+    writer: bool  # this Server writes the files; counts and losses are of all Servers then
     reason: str
     started_ms: int  # Unix ms of the first startFLJob; 0 if there was none
     ended_ms: int
