@@ -90,6 +90,8 @@ class Job {
   // This Server's sum of `key` holds an update that is not counted: the iteration can't become valid.
   void NoteSpoilt(const cache::IterationKey& key);
   bool stopping() const { return stop_requested_.load(); }
+  // An operator has asked this Server to leave the cluster, and it will.
+  bool leaving() const { return leaving_.load(); }
   // What peers may ask for, from any loop: the newest models that this Server holds.
   std::shared_ptr<const model::Model> FindModel(std::string_view digest) const;
 

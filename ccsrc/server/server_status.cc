@@ -60,7 +60,7 @@ std::string Server::instance_name() const {
 
 std::string_view Server::service() const {
   const std::lock_guard lock(made_mutex_);
-  if (stop_requested_ || (job_ && job_->stopping())) return "stopping";
+  if (stop_requested_ || (job_ && (job_->stopping() || job_->leaving()))) return "stopping";
   if (!job_) return "starting";
   const job::Gate::View view = job_->gate().Look();
   if (view.iteration == nullptr) return "starting";

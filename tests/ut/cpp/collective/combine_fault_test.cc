@@ -202,6 +202,15 @@ TEST_F(CombineFaultTest, LeavingEndsItAndThoseWhoWaitAreToldSo) {
   ExpectError(nodes[0]->Combine(Request(0)).get(), Errc::kStopping, "left iteration 2");
 }
 
+TEST_F(CombineFaultTest, AnEarlierIterationIsOpenOnceMore) {
+  StartAndUpload(2);
+  ASSERT_NE(TheSame(CombineAll()), nullptr);
+  for (const auto& node : nodes) node->exchange->Leave(kInstance, iteration + 2);
+  ExpectError(nodes[0]->Combine(Request(0)).get(), Errc::kStopping, "left iteration 1");
+  for (const auto& node : nodes) node->exchange->GoBack(kInstance, iteration);
+  EXPECT_NE(TheSame(CombineAll()), nullptr);
+}
+
 TEST_F(CombineFaultTest, CancelEndsItAndAllThatWaits) {
   StartAndUpload(3);
   auto first = nodes[0]->Combine(Request(0)), second = nodes[1]->Combine(Request(1));
