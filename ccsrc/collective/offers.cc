@@ -91,8 +91,9 @@ void Offers::GoBack(std::string_view instance, std::uint64_t iteration) {
   std::shared_ptr<Combination> combination;
   std::shared_ptr<model::RunningSum> sum;
   const std::lock_guard lock(mutex_);
-  std::erase_if(left_,
-                [&](const Left& left) { return left.instance == instance && left.iteration >= iteration; });
+  for (Left& left : left_) {
+    if (left.instance == instance && left.iteration >= iteration) left.iteration = iteration - 1;
+  }
   if (newest_ != nullptr && newest_->key.instance == instance && newest_->key.iteration >= iteration) {
     newest_->left = true;
     newest_.swap(combination);
@@ -139,9 +140,10 @@ Refusal Offers::NotBegun(std::string_view instance, std::uint64_t iteration) con
 std::optional<Refusal> Offers::RefusalOfSum(const schema::SumQuestion& question) const {
   const std::string_view instance = question.instance()->string_view();
   if (cancelled_) return Refuse(Code::Stopping, "it is stopping");
-  if (HasLeft(instance, question.iteration()))
+  const bool is_newest = IsNewest(instance, question.iteration());
+  if (HasLeft(instance, question.iteration()) || (is_newest && sum_ == nullptr))
     return Refuse(Code::Gone, "it has left " + IterationText(instance, question.iteration()));
-  if (!IsNewest(instance, question.iteration())) return NotBegun(instance, question.iteration());
+  if (!is_newest) return NotBegun(instance, question.iteration());
   const std::uint64_t uploads = newest_->members[newest_->rank].uploads;
   if (uploads != question.uploads()) {
     return Refuse(Code::OtherUploads, "its sum holds " + std::to_string(uploads) + " uploads, not " +

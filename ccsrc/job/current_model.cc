@@ -17,7 +17,7 @@ namespace {
 constexpr std::chrono::milliseconds kPause(200);
 constexpr std::chrono::seconds kLongestPause(5);
 // Of one peer without a byte: another one may have it, and a dead one is soon no longer listed.
-constexpr std::chrono::seconds kFetchPatience(3);
+constexpr std::chrono::milliseconds kFetchPatience(3000), kDeadPatience(300);
 constexpr std::size_t kKnown = model::History::kKept + 1;
 
 }  // namespace
@@ -42,21 +42,22 @@ Task<Job::Search> Job::AskPeers(std::string digest) {
   Search search;
   const std::string mine = node()->id;
   const std::uint64_t epoch = node()->epoch;
-  const auto servers = co_await store_.ListServers();
+  auto servers = co_await store_.ListServers();
   if (!servers) co_return search;
+  // One without a heartbeat may be there all the same, after an outage of the cache; a dead one only costs
+  // time.
+  const auto alive = [](const cache::JobStore::ListedServer& server) { return server.heartbeat_left_ms > 0; };
+  std::ranges::stable_partition(*servers, alive);
   search.nobody_has_it = true;
   search.eldest = true;
   for (const cache::JobStore::ListedServer& server : *servers) {
-    // One without a heartbeat may be there all the same, after an outage of the cache: until it is removed
-    // from the list it may have the model.
     if (server.node.id == mine || stop_requested_) continue;
-    if (server.node.epoch < epoch) search.eldest = false;
     collective::FetchRequest request;
     request.tcp_address = server.node.tcp_address;
     request.node_id = server.node.id;
     request.digest = digest;
     request.layout = current_.model->layout_ptr();
-    request.patience = kFetchPatience;
+    request.patience = alive(server) ? kFetchPatience : kDeadPatience;
     request.stop = [this] { return stop_requested_.load(); };
     const auto fetched = co_await exchange_.FetchModel(std::move(request));
     if (fetched) {
@@ -64,6 +65,8 @@ Task<Job::Search> Job::AskPeers(std::string digest) {
       search.found = *fetched;
       co_return search;
     }
+    if (!alive(server) && fetched.error().code == Errc::kPeerUnavailable) continue;
+    if (server.node.epoch < epoch) search.eldest = false;
     if (fetched.error().code == Errc::kModelUnknown) continue;
     search.nobody_has_it = false;
     search.fault = "the current model can't be had from node " + server.node.id + " at " +
@@ -90,6 +93,12 @@ Task<bool> Job::TakeModel(cache::Status now) {
     {
       const std::lock_guard lock(known_mutex_);
       model_fault_ = search.fault;
+      if (search.fault.empty()) model_fault_since_.reset();
+      if (!search.fault.empty() && !model_fault_since_) model_fault_since_ = SteadyClock::now();
+    }
+    if (leaving_) {
+      RequestStop();
+      co_return false;
     }
     const cache::IterationKey key = now.current;
     if (search.nobody_has_it && search.eldest) {

@@ -194,12 +194,14 @@ void Job::Adopt(const cache::Status& status, Rules rules) {
   iteration_ = std::make_shared<Iteration>(status_.current, rules_, history_.Latest().model, *pool_);
   iteration_->follows_instance = follows;
   awaiting_since_.reset();
+  opened_ = false;
   deadline_ns_ = INT64_MAX;
   seen_started_ = 0;
   seen_counted_ = 0;
 }
 
 void Job::OpenGate() {
+  opened_ = true;
   Service service = Service::kServing;
   if (status_.state == cache::InstanceState::kFinish) service = Service::kFinished;
   if (status_.state == cache::InstanceState::kDisable || status_.state == cache::InstanceState::kStop) {

@@ -177,6 +177,7 @@ class Job {
   mutable std::mutex known_mutex_;
   std::vector<Known> known_;  // newest last
   std::string model_fault_;   // why the current model is not here yet
+  std::optional<SteadyClock::time_point> model_fault_since_;
 
   // The control loop's own.
   cache::Status status_;
@@ -189,6 +190,7 @@ class Job {
   Decision decision_;          // Collect -> Aggregate
   cache::Status next_status_;  // any phase -> Switch
   bool moved_while_combining_ = false;
+  bool opened_ = false;  // the gate, for iteration_: this Server holds its model
   // All updates are counted and others have them: since when they are awaited.
   std::optional<SteadyClock::time_point> awaiting_since_;
   // Of the iteration that ended last: this Server's summary, and the Servers whose own is waited for.

@@ -112,12 +112,13 @@ Task<> Job::Enter() {
     if (!agreed) {
       const cache::IterationKey current = status_.current;
       const Result<cache::Snapshot> seen = co_await store_.Observe(current);
-      // With other rules: the phases take them over, from what stands here.
-      if (seen && seen->known && seen->status.current.instance != current.instance) co_return;
-      if (seen && seen->known) status_ = seen->status;
-      // What is gone is written again by the phases, from what is held here.
-      if (!seen || seen->known) continue;
+      // Gone, or an instance with other rules: the phases see to both, from what stands here.
+      const bool follows = seen && seen->known && seen->status.current.instance == current.instance;
+      if (seen && !follows) co_return;
+      if (follows) status_ = seen->status;
+      continue;
     }
+    status_.digest = current_.digest;
     history_.Restart(status_.current.number - 1, current_.model);
     Adopt(status_, rules_);
     OpenGate();
@@ -125,16 +126,16 @@ Task<> Job::Enter() {
 }
 
 Task<Result<void>> Job::AwaitEntered() {
-  constexpr std::chrono::seconds kLook(1);
-  // Longer than a dead Server is listed.
-  const SteadyClock::time_point patience = SteadyClock::now() + std::chrono::seconds(60);
-  while (!stop_requested_ && SteadyClock::now() < patience) {
+  constexpr std::chrono::seconds kLook(1), kPatience(60);
+  while (!stop_requested_) {
     const Gate::View view = co_await gate_.Enter(kLook);
     if (!view.switching && !stop_requested_) co_return Result<void>();
+    const std::lock_guard lock(known_mutex_);
+    if (model_fault_since_ && SteadyClock::now() > *model_fault_since_ + kPatience) {
+      co_return Error{Errc::kPeerUnavailable, "this Server can't take part in the job: " + model_fault_};
+    }
   }
-  if (stop_requested_) co_return Error{Errc::kStopping, "stopped while it was starting"};
-  const std::lock_guard lock(known_mutex_);
-  co_return Error{Errc::kPeerUnavailable, "this Server can't take part in the job: " + model_fault_};
+  co_return Error{Errc::kStopping, "stopped while it was starting"};
 }
 
 }  // namespace msfl::job

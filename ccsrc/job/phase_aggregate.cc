@@ -42,7 +42,8 @@ Task<std::shared_ptr<const model::Model>> Phases::Combine(Job& job) {
   }
   const std::uint64_t number = request.iteration;
   const auto combined = co_await job.exchange_.Combine(std::move(request));
-  if (!combined && combined.error().code == Errc::kStopping) co_return nullptr;
+  const bool given_up = job.stop_requested_ || job.moved_while_combining_;
+  if (!combined && given_up && combined.error().code == Errc::kStopping) co_return nullptr;
   if (!combined) {
     MSFL_LOG(kError, "the sums of iteration " << number << " can't be combined: " << combined.error().text);
     co_return nullptr;

@@ -66,7 +66,8 @@ Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
       MSFL_LOG(kWarning, "the job's record in the distributed cache is gone and is written again: iteration="
                              << current.number);
       cache::Status status = job.status_;
-      status.digest = job.current_.digest;
+      // A Server that does not hold the job's model must not make its own the job's.
+      if (status.digest.empty()) status.digest = job.current_.digest;
       const Result<cache::Status> recreated =
           co_await job.store_.Recreate(status, job.hyper_, job.description_);
       if (!recreated) co_return Phase::kFailure;

@@ -11,9 +11,10 @@ Task<Phase> Phases::Failure(Job& job) {
   constexpr std::chrono::milliseconds kInterval(200);
   // A half-done switch is taken up again by Collect, which sees that the cluster has moved; so the gate opens
   // with the iteration this Server still stands in.
-  if (job.status_.state == cache::InstanceState::kRunning) {
+  // Not with one whose model this Server does not hold: it would pass another for it.
+  if (job.opened_ && job.status_.state == cache::InstanceState::kRunning) {
     job.gate_.Open(Service::kSafemode, job.iteration_);
-  } else {
+  } else if (job.opened_) {
     job.OpenGate();
   }
   while (true) {

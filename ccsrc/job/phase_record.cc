@@ -62,7 +62,8 @@ Task<> Phases::Summarise(Job& job, IterationEnded& ended) {
     if (!told.writer && (!job.options_.await_record || now >= recorded_by)) break;
     co_await job.wakeup_.Wait(now + kLook);
   }
-  if (!job.awaited_) {
+  // Unless this Server is in a hurry: then its last phase finds out who is there, and waits for them.
+  if (!job.awaited_ && !job.stop_requested_) {
     job.awaited_.emplace();
     for (const auto& [node_id, text] : told.texts) job.awaited_->push_back(node_id);
   }

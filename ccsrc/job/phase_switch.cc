@@ -71,6 +71,7 @@ Task<Phase> Phases::Switch(Job& job) {
   const cache::Status target = now;
   const bool agreed = co_await job.TakeModel(target);
   if (!agreed && job.stop_requested_) co_return Phase::kShutdown;
+  if (agreed) now.digest = job.current_.digest;
   const std::shared_ptr<const model::Model> model = job.current_.model;
 
   // The job has moved on meanwhile, and this Server knows nothing of the model in between: the gate stays
@@ -92,7 +93,9 @@ Task<Phase> Phases::Switch(Job& job) {
 
   if (new_instance || was.current.number < now.current.number) {
     job.exchange_.Leave(was.current.instance, was.current.number);
-  } else if (now.current.number < was.current.number) {
+  }
+  // A cache that came back with older data may name an earlier instance, too.
+  if (new_instance || now.current.number < was.current.number) {
     job.exchange_.GoBack(now.current.instance, now.current.number);
   }
   job.Adopt(now, rules);

@@ -170,6 +170,18 @@ async def test_killed_when_the_last_update_has_come(start_server, device):
     assert models[0] == models[1]
 
 
+async def test_the_only_server_with_updates_ends_in_order(start_server, device):
+    """As the iteration ends: whatever the verdict, it is the same for the Server that stays."""
+    servers = [start_server(wide(1)) for _ in range(2)]
+    phone, other = device(servers[0], "d"), device(servers[1], "d")
+    assert (await phone.start()).retcode == 200
+    assert (await phone.update(1, full(7))).retcode == 200
+    assert servers[0].end() == 0
+    bias = (await other.model_when_ready(1)).weights["bias"].tolist()
+    line = metrics(servers)[1]
+    assert bias == ([7] if line["iterationResult"] == "success" else [0.5])
+
+
 async def test_a_server_that_was_paused_adopts_what_the_others_have_done(start_server, device, until):
     servers = [start_server(wide(1)) for _ in range(2)]
     paused, phone = device(servers[0], "d"), device(servers[1], "d")
