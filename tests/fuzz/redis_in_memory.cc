@@ -172,14 +172,20 @@ RedisValue Advance(CacheRecord& record, Words a) {
 }
 
 RedisValue Observe(CacheRecord& record, Words a) {
+  std::vector<RedisValue> contributors;
+  if (record.counted > 0 && record.counted >= Number(a[2])) {
+    contributors = {Text(record.node_id), Text(record.tcp_address), Integer(record.counted)};
+  }
   return Status(record, a[0],
                 {Integer(record.started), Integer(record.leased), Integer(record.counted),
-                 Integer(kDeadlineMs), Integer(0), RedisValue(), Text(""), Array({})});
+                 Integer(kDeadlineMs), Integer(0), RedisValue(), Text(""), Array(std::move(contributors))});
 }
 
 RedisValue RegisterNode(CacheRecord& record, Words a) {
   if (a[0] != record.instance) return Array({Integer(0), Text(record.instance)});
   if (record.digest.empty()) record.digest = a[6];
+  record.node_id = a[1];
+  record.tcp_address = a[2];
   return Array({Integer(1), Integer(++record.epoch), Text(record.digest)});
 }
 
@@ -225,6 +231,7 @@ void CacheRecord::BeginInstance(std::string name) {
   state = 0;
   valid = true;
   reason.clear();
+  digest.clear();
   evaluations.clear();
   BeginIteration(1);
 }

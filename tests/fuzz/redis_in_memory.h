@@ -20,6 +20,7 @@ struct CacheRecord {
   std::string reason, digest;
   std::map<std::string, std::string> hyper;
   std::string model_description;
+  std::string node_id, tcp_address;  // of the one Server
   std::uint64_t epoch = 0;
   std::deque<std::string> evaluations;
 
