@@ -70,9 +70,14 @@ Task<> Combining::AverageSegment() {
   for (std::size_t begin = segment.begin; begin < segment.end; begin += chunk) {
     const std::size_t count = std::min(chunk, segment.end - begin);
     const std::span<double> sums(values, count), part(values + chunk, count);
-    const bool added = co_await AddParts(sources, sums, part, begin);
-    if (!added || ended()) co_return;
-    if (!model::AverageRange(sums, begin, data_sizes, *request_.start_model, *combination.model)) {
+    // Alone, it has nothing to add to: what is in memory is divided where it lies.
+    std::span<const double> complete = request_.sum->sums().subspan(begin, count);
+    if (sources.size() > 1) {
+      const bool added = co_await AddParts(sources, sums, part, begin);
+      if (!added || ended()) co_return;
+      complete = sums;
+    }
+    if (!model::AverageRange(complete, begin, data_sizes, *request_.start_model, *combination.model)) {
       const Error error{Errc::kNotFinite, "an average of " + combination.key.Text() + " is NaN or infinite"};
       parts_.offers->SetFailed(combination, error);
       parts_.undertaking->End(error);
