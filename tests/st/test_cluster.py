@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import socket
+from pathlib import Path
 
+import aiohttp
 import numpy as np
 import pytest
 from small_model import MODEL
@@ -259,11 +262,8 @@ async def test_strangers_at_the_peer_port(start_server, device):
             with socket.create_connection(("127.0.0.1", port)) as stranger:
                 stranger.sendall(garbage)
                 stranger.settimeout(30)
-                with pytest.MonkeyPatch.context():
-                    try:
-                        while stranger.recv(4096):
-                            pass
-                    except ConnectionError:
+                with contextlib.suppress(ConnectionError):
+                    while stranger.recv(4096):
                         pass
     phones = phones_of(device, servers, 2)
     await spread_iteration(phones, 1, [1, 3])
@@ -276,9 +276,7 @@ async def test_strangers_at_the_peer_port(start_server, device):
 def peer_port(server):
     """The port that this process listens on besides its HTTP port."""
     own = {int(server.address.split(":")[1])}
-    inodes = set()
-    for link in eventually(lambda: list_sockets(server.pid), "its sockets"):
-        inodes.add(link)
+    inodes = set(eventually(lambda: list_sockets(server.pid), "its sockets"))
     with open("/proc/net/tcp") as table:
         rows = [line.split() for line in table.readlines()[1:]]
     listening = {int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and row[9] in inodes}
@@ -287,8 +285,6 @@ def peer_port(server):
 
 
 def list_sockets(pid):
-    from pathlib import Path
-
     links = []
     for file in Path(f"/proc/{pid}/fd").iterdir():
         target = str(file.readlink())
@@ -318,8 +314,6 @@ async def test_scale_in(start_server, start_scheduler, device, until):
 
 
 async def rest(scheduler, method, path, body=None):
-    import aiohttp
-
     async with (
         aiohttp.ClientSession() as session,
         session.request(method, f"http://{scheduler.address}{path}", json=body) as answer,
