@@ -23,7 +23,8 @@ Task<> LetReturn(RoundContext& context, Round round, const net::OverloadedReques
     fl_id = PeekString(message, schema::RequestFLJob::VT_FL_ID, most);
   } else if (round == &UpdateModel) {
     fl_id = PeekString(message, schema::RequestUpdateModel::VT_FL_ID, most);
-    sender.uploads_for = PeekInt(message, schema::RequestUpdateModel::VT_ITERATION);
+    sender.uploads = true;
+    sender.claimed = PeekInt(message, schema::RequestUpdateModel::VT_ITERATION).value_or(0);
   }
   if (!fl_id) co_return;
   sender.fl_id = *fl_id;

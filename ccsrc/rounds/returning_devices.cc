@@ -49,13 +49,14 @@ void ReturningDevices::Note(DeviceHash device, std::uint64_t iteration, std::int
   }
 }
 
-bool ReturningDevices::HasReturned(DeviceHash device, std::uint64_t iteration, std::int64_t now_ms) const {
+std::optional<bool> ReturningDevices::HasReturned(DeviceHash device, std::uint64_t iteration,
+                                                  std::int64_t now_ms) const {
   const std::uint64_t tag = Tag(device, iteration);
   for (const Place& place : RowOf(device).places) {
     const std::uint64_t word = place.load(std::memory_order_relaxed);
     if (word != 0 && (word & ~kTimeMask) == tag) return (word & kTimeMask) <= Time(now_ms);
   }
-  return false;
+  return std::nullopt;
 }
 
 }  // namespace msfl::rounds

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -31,8 +32,8 @@ class ReturningDevices {
 
   // In `iteration` the device was told to come back at `when_ms` (Unix), or it may do so from then on.
   void Note(DeviceHash device, std::uint64_t iteration, std::int64_t when_ms);
-  // Whether it was told so in this iteration and the time has come, to 64 ms.
-  bool HasReturned(DeviceHash device, std::uint64_t iteration, std::int64_t now_ms) const;
+  // Whether it was told so in this iteration and the time has come, to 64 ms; nothing if it isn't remembered.
+  std::optional<bool> HasReturned(DeviceHash device, std::uint64_t iteration, std::int64_t now_ms) const;
 
  private:
   static constexpr std::size_t kWays = 8;

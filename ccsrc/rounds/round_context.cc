@@ -98,7 +98,7 @@ Task<> NoteSafemode(RoundContext& context, job::Iteration& iteration, const Send
   if (sender.fl_id.empty() || sender.fl_id.size() > context.options.limits.fl_id_bytes) co_return;
   context.returning.Note(HashDevice(sender.fl_id), iteration.number(), WallMillis() + kPauseMs);
   const bool must_start_again =
-      sender.uploads_for && *sender.uploads_for == static_cast<std::int64_t>(iteration.number());
+      sender.uploads && sender.claimed == static_cast<std::int64_t>(iteration.number());
   // It may have a place that it can take again.
   if (withdrawn || must_start_again) iteration.some_start_again = true;
   if (must_start_again) co_await context.LetStartAgain(iteration.key(), sender.fl_id);

@@ -89,11 +89,17 @@ struct RoundContext {
   std::atomic<std::uint64_t> nonce_count_{0};
 };
 
+// Whom a refusal told to come back at `next_req_time`, and the iteration that its request claims.
+struct ToldToReturn {
+  DeviceHash device;
+  std::int64_t claimed = -1;  // read of starts only
+};
+
 // A round's answer and its sense, or `moved`: the iteration was over when the store was asked; ask again in
 // the next one.
 struct Outcome {
   using Ending = RoundStatistics::Ending;
-  Outcome(Ending the_ending, net::HttpReply the_reply, std::optional<DeviceHash> told = std::nullopt)
+  Outcome(Ending the_ending, net::HttpReply the_reply, std::optional<ToldToReturn> told = std::nullopt)
       : ending(the_ending), reply(std::move(the_reply)), told_to_return(told) {}
   static Outcome Moved() {
     Outcome outcome(Ending::kRejected, net::HttpReply());
@@ -102,7 +108,7 @@ struct Outcome {
   }
   Ending ending;
   net::HttpReply reply;
-  std::optional<DeviceHash> told_to_return;  // whom a refusal told to come back at `next_req_time`
+  std::optional<ToldToReturn> told_to_return;
   bool moved = false;
 };
 
@@ -110,8 +116,9 @@ Outcome SafemodeOutcome();
 
 // Whose request it was: that of an upload, or of a start.
 struct Sender {
-  std::string_view fl_id;                   // empty: not known
-  std::optional<std::int64_t> uploads_for;  // the iteration that an upload claims
+  std::string_view fl_id;    // empty: not known
+  std::int64_t claimed = 0;  // the iteration that the request claims
+  bool uploads = false;
 };
 
 // A device was told safemode, so it comes back and starts again. `withdrawn`: by its round, which had asked

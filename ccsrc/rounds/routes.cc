@@ -79,27 +79,34 @@ Sender SenderOf(const Route& route, const net::HttpRequest& request) {
   Sender sender;
   if (route.round == &StartFlJob) {
     const auto* message = VerifiedRoot<schema::RequestFLJob>(request);
+    if (message != nullptr) sender.claimed = message->iteration();
     if (message != nullptr && message->fl_id() != nullptr) sender.fl_id = message->fl_id()->string_view();
   } else if (route.round == &UpdateModel) {
     const auto* message = VerifiedRoot<schema::RequestUpdateModel>(request);
-    if (message != nullptr) sender.uploads_for = message->iteration();
+    sender.uploads = true;
+    if (message != nullptr) sender.claimed = message->iteration();
     if (message != nullptr && message->fl_id() != nullptr) sender.fl_id = message->fl_id()->string_view();
   }
   return sender;
 }
 
-// Whether it begins this iteration again as it was told: it must not be refused once more.
-bool HasReturned(const RoundContext& context, DeviceHash device, const job::Iteration& iteration) {
-  return context.returning.HasReturned(device, iteration.number(), WallMillis());
+// Whether it begins this iteration again as it was told: it must not be refused once more. One that claims the
+// running iteration has been answered in it before, by another Server or by this one before a restart, or in
+// one of the same number before a new instance; and it counts by number.
+bool HasReturned(const RoundContext& context, const ToldToReturn& told, const job::Iteration& iteration) {
+  const std::optional<bool> remembered =
+      context.returning.HasReturned(told.device, iteration.number(), WallMillis());
+  return remembered.value_or(told.claimed == static_cast<std::int64_t>(iteration.number()));
 }
 
 // A device that came back as it was told while the cache is away: it waits for it instead of being refused
 // again.
 Task<> AwaitCache(RoundContext& context, const Route& route, const net::HttpRequest& request,
                   job::Gate::View& view, SteadyClock::time_point until) {
-  const DeviceHash device = HashDevice(SenderOf(route, request).fl_id);
+  const Sender sender = SenderOf(route, request);
+  const ToldToReturn told{HashDevice(sender.fl_id), sender.claimed};
   while (view.service == job::Service::kSafemode && view.iteration != nullptr && SteadyClock::now() < until) {
-    if (!HasReturned(context, device, *view.iteration)) co_return;
+    if (!HasReturned(context, told, *view.iteration)) co_return;
     const net::AddressShares::Hold wait = TakeWait(context, request);
     if (!wait) co_return;
     co_await Pause(std::chrono::milliseconds(200));
@@ -160,13 +167,13 @@ Task<Outcome> Serve(RoundContext& context, const Route& route, const net::HttpRe
         const Sender sender = SenderOf(route, request);
         co_await NoteSafemode(context, *view.iteration, sender, true);
       } else if (outcome.told_to_return) {
-        const DeviceHash device = *outcome.told_to_return;
-        if (route.round == &StartFlJob && HasReturned(context, device, *view.iteration) &&
+        const ToldToReturn& told = *outcome.told_to_return;
+        if (route.round == &StartFlJob && HasReturned(context, told, *view.iteration) &&
             SteadyClock::now() < return_until) {
           const bool again = co_await AwaitNext(context, request, view, return_until);
           if (again) continue;
         }
-        context.returning.Note(device, view.iteration->number(),
+        context.returning.Note(told.device, view.iteration->number(),
                                view.iteration->FutureRequestTime() - kEarlyMs);
       }
       co_return outcome;

@@ -90,23 +90,23 @@ Outcome RefuseForGood(RoundContext& context, job::Iteration& iteration, const st
   return {Ending::kRejected, std::move(reply)};
 }
 
-Outcome RefuseForNow(RoundContext& context, job::Iteration& iteration, DeviceHash device,
+Outcome RefuseForNow(RoundContext& context, job::Iteration& iteration, const ToldToReturn& told,
                      const std::string& reason) {
   iteration.visits.start_fl_job.Count(false);
   net::HttpReply reply;
   reply.head =
       MakeAnswer(context, iteration, kOutOfTime, reason, TimeText(iteration.FutureRequestTime()), nullptr);
-  return {Ending::kRejected, std::move(reply), device};
+  return {Ending::kRejected, std::move(reply), told};
 }
 
-Outcome RefuseByThreshold(RoundContext& context, job::Iteration& iteration, DeviceHash device) {
+Outcome RefuseByThreshold(RoundContext& context, job::Iteration& iteration, const ToldToReturn& told) {
   iteration.visits.start_fl_job.Count(false);
   const std::int64_t time = iteration.FutureRequestTime();
   net::HttpReply reply;
   reply.head = context.start_refused.Get(iteration.key(), time, [&] {
     return MakeAnswer(context, iteration, kOutOfTime, kThresholdReason, TimeText(time), nullptr);
   });
-  return {Ending::kRejected, std::move(reply), device};
+  return {Ending::kRejected, std::move(reply), told};
 }
 
 Outcome Accept(RoundContext& context, job::Iteration& iteration) {
@@ -147,9 +147,9 @@ Task<Outcome> StartFlJob(RoundContext& context, const net::HttpRequest& request,
   }
   const std::string fault = FaultOfFlId(message->fl_id()->string_view(), context.options.limits.fl_id_bytes);
   if (!fault.empty()) co_return RefuseForGood(context, iteration, fault);
-  const DeviceHash device = HashDevice(message->fl_id()->string_view());
+  const ToldToReturn told{HashDevice(message->fl_id()->string_view()), message->iteration()};
   if (iteration.start_fl_job_full && !iteration.some_start_again) {
-    co_return RefuseByThreshold(context, iteration, device);
+    co_return RefuseByThreshold(context, iteration, told);
   }
 
   const std::int32_t data_size = message->data_size();
@@ -172,13 +172,13 @@ Task<Outcome> StartFlJob(RoundContext& context, const net::HttpRequest& request,
     case cache::JoinVerdict::kMoved:
       co_return Outcome::Moved();
     case cache::JoinVerdict::kThresholdReached:
-      co_return RefuseByThreshold(context, iteration, device);
+      co_return RefuseByThreshold(context, iteration, told);
     case cache::JoinVerdict::kContentRefused:
       co_return RefuseForNow(
-          context, iteration, device,
+          context, iteration, told,
           too_small ? "FL job data size is not enough." : "FL job data size is too large.");
     case cache::JoinVerdict::kAlreadyJoined:
-      co_return RefuseForNow(context, iteration, device,
+      co_return RefuseForNow(context, iteration, told,
                              "Updating device metadata failed for fl id " + message->fl_id()->str());
     case cache::JoinVerdict::kAccepted:
       break;

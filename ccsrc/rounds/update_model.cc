@@ -41,7 +41,7 @@ Outcome RefuseForNow(job::Iteration& iteration, std::string_view fl_id, std::int
   iteration.visits.update_model.Count(false);
   net::HttpReply reply;
   reply.head = MakeAnswer(retcode, reason, next_req_time);
-  return {Ending::kRejected, std::move(reply), HashDevice(fl_id)};
+  return {Ending::kRejected, std::move(reply), ToldToReturn{HashDevice(fl_id)}};
 }
 
 Outcome RefuseForNow(job::Iteration& iteration, std::string_view fl_id, std::int32_t retcode,
@@ -57,7 +57,7 @@ Outcome RefuseByThreshold(RoundContext& context, job::Iteration& iteration, std:
     return MakeAnswer(kOutOfTime, "Current amount for updateModel is enough. Please retry later.",
                       TimeText(time));
   });
-  return {Ending::kRejected, std::move(reply), HashDevice(fl_id)};
+  return {Ending::kRejected, std::move(reply), ToldToReturn{HashDevice(fl_id)}};
 }
 
 Outcome RefuseContent(job::Iteration& iteration, const UploadContent& content, const std::string& fl_id) {

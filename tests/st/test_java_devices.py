@@ -69,6 +69,11 @@ async def think(weights):
     return await add_one(weights)
 
 
+async def slow_one(weights):
+    await asyncio.sleep(1.5)
+    return await add_one(weights)
+
+
 async def test_a_job_without_trouble(start_server):
     server = start_server({"round.start_fl_job_threshold": 3, "fl_iteration_num": 24})
     older = JavaDevice([server.url + "/"], "before-0.2", clock=Clock(SPEED), result_round="getModel")
@@ -99,6 +104,23 @@ async def test_more_devices_than_places_and_some_that_vanish(start_server):
 
     outcomes = await whole_job(devices, vanish)
     assert_all_stayed(devices, outcomes, server, iterations)
+
+
+async def test_each_request_to_another_of_several_servers(start_server):
+    """Most devices are refused in each iteration, and come back to a Server that has never seen them."""
+    iterations = 12
+    settings = {"round.start_fl_job_threshold": 3, "fl_iteration_num": iterations, **WINDOWS}
+    servers = [start_server(settings) for _ in range(3)]
+    domains = [server.url for server in servers]
+    devices = [
+        JavaDevice(domains, f"device-{k}", clock=Clock(SPEED), seed=k, train=slow_one if k < 2 else think)
+        for k in range(8)
+    ]
+    outcomes = await whole_job(devices)
+    for device, outcome in zip(devices, outcomes):
+        assert outcome.end is not End.QUIT, "\n".join([device.fl_id, *device.log])
+    lines = [line for server in servers for line in server.metrics()]
+    assert sorted(line["currentIteration"] for line in lines) == list(range(1, iterations + 1))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])

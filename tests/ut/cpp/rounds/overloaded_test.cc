@@ -93,8 +93,8 @@ TEST_F(OverloadedTest, AStartIsRememberedToo) {
   builder.Finish(
       schema::CreateRequestFLJobDirect(builder, "job", "d1", 0, 1, "now", nullptr, certificate.c_str()));
   EXPECT_EQ(AskInVain("startFLJob", Bytes(builder)), kSafemodeText);
-  EXPECT_FALSE(context_->returning.HasReturned(HashDevice("d1"), 1, WallMillis() + 5'000));
-  EXPECT_TRUE(context_->returning.HasReturned(HashDevice("d1"), 1, WallMillis() + 10'000));
+  EXPECT_NE(context_->returning.HasReturned(HashDevice("d1"), 1, WallMillis() + 5'000), true);
+  EXPECT_EQ(context_->returning.HasReturned(HashDevice("d1"), 1, WallMillis() + 10'000), true);
   EXPECT_EQ(StartJob("d1")->retcode(), 200);
 }
 

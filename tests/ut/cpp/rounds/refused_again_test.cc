@@ -41,6 +41,20 @@ TEST_F(RefusedAgainTest, AFullIteration) {
   EXPECT_EQ(context_->held->held(), 0U);
 }
 
+// Another Server refused it, or this one before it was restarted, or in the iteration of that number before a
+// new instance: its request says so.
+TEST_F(RefusedAgainTest, ByAnotherServer) {
+  Start();
+  for (const char* id : {"d1", "d2"}) EXPECT_EQ(StartJob(id, 1)->retcode(), 200);
+  std::future<Started> third =
+      std::async(std::launch::async, [this] { return StartJob("d3", 1, 0, /*claimed=*/1); });
+  AwaitHeld(1);
+  EXPECT_EQ(StartJob("d4", 1, 0, /*claimed=*/0)->retcode(), 300) << "was not in this iteration yet";
+  EXPECT_EQ(StartJob("d4", 1, 0, /*claimed=*/1)->retcode(), 300) << "comes before the time that it was told";
+  EndIteration(1);
+  EXPECT_EQ(third.get()->iteration(), 2);
+}
+
 // Some may take their places again, so the cache is asked who they are although the round is full.
 TEST_F(RefusedAgainTest, WhileOthersMayStartAgain) {
   Start();

@@ -17,7 +17,7 @@ DeviceHash Device(int number) { return HashDevice("device " + std::to_string(num
 
 int Remembered(const ReturningDevices& devices, int count, std::uint64_t iteration, std::int64_t now_ms) {
   int remembered = 0;
-  for (int i = 0; i < count; ++i) remembered += devices.HasReturned(Device(i), iteration, now_ms) ? 1 : 0;
+  for (int i = 0; i < count; ++i) remembered += devices.HasReturned(Device(i), iteration, now_ms) == true ? 1 : 0;
   return remembered;
 }
 
@@ -25,33 +25,33 @@ TEST(ReturningDevices, OneThatCameBackAsItWasTold) {
   ReturningDevices devices;
   const DeviceHash a = HashDevice("a"), b = HashDevice("b");
   const std::int64_t when = kStart + 1000, later = kStart + 5000;
-  EXPECT_FALSE(devices.HasReturned(a, 3, when));
+  EXPECT_NE(devices.HasReturned(a, 3, when), true);
   devices.Note(a, 3, when);
-  EXPECT_FALSE(devices.HasReturned(a, 3, when - kUnit)) << "too soon";
-  EXPECT_TRUE(devices.HasReturned(a, 3, when));
-  EXPECT_TRUE(devices.HasReturned(a, 3, later));
-  EXPECT_FALSE(devices.HasReturned(a, 4, later)) << "in another iteration it begins anew";
-  EXPECT_FALSE(devices.HasReturned(b, 3, later));
+  EXPECT_NE(devices.HasReturned(a, 3, when - kUnit), true) << "too soon";
+  EXPECT_EQ(devices.HasReturned(a, 3, when), true);
+  EXPECT_EQ(devices.HasReturned(a, 3, later), true);
+  EXPECT_NE(devices.HasReturned(a, 4, later), true) << "in another iteration it begins anew";
+  EXPECT_NE(devices.HasReturned(b, 3, later), true);
   devices.Note(a, 3, kStart + 9000);
-  EXPECT_FALSE(devices.HasReturned(a, 3, later)) << "the newest word counts";
+  EXPECT_NE(devices.HasReturned(a, 3, later), true) << "the newest word counts";
 }
 
 TEST(ReturningDevices, TimesThatDoNotFit) {
   ReturningDevices devices;
   const DeviceHash a = HashDevice("a");
   devices.Note(a, 1, -5);
-  EXPECT_TRUE(devices.HasReturned(a, 1, 0));
+  EXPECT_EQ(devices.HasReturned(a, 1, 0), true);
   devices.Note(a, 1, std::numeric_limits<std::int64_t>::max());
-  EXPECT_FALSE(devices.HasReturned(a, 1, 1'800'000'000'000));
-  EXPECT_FALSE(devices.HasReturned(a, 2, 1'800'000'000'000));
+  EXPECT_NE(devices.HasReturned(a, 1, 1'800'000'000'000), true);
+  EXPECT_NE(devices.HasReturned(a, 2, 1'800'000'000'000), true);
 }
 
 // An empty place belongs to nobody, whatever its hash.
 TEST(ReturningDevices, WhoWasNeverToldAnythingHasNotReturned) {
   const ReturningDevices devices;
-  EXPECT_FALSE(devices.HasReturned(0, 0, kStart)) << "all bits of its tag are 0";
+  EXPECT_NE(devices.HasReturned(0, 0, kStart), true) << "all bits of its tag are 0";
   for (DeviceHash device = 0; device < 1 << 22; ++device) {
-    ASSERT_FALSE(devices.HasReturned(device, 1, kStart)) << device;
+    ASSERT_NE(devices.HasReturned(device, 1, kStart), true) << device;
   }
 }
 
@@ -67,7 +67,7 @@ TEST(ReturningDevices, ACrowdIsRemembered) {
 TEST(ReturningDevices, WhoseTimeCameFirstIsForgottenFirst) {
   ReturningDevices devices(1);
   for (int i = 0; i < 1000; ++i) devices.Note(Device(i), 1, kStart + i * kUnit);
-  for (int i = 992; i < 1000; ++i) EXPECT_TRUE(devices.HasReturned(Device(i), 1, kStart + 1000 * kUnit)) << i;
+  for (int i = 992; i < 1000; ++i) EXPECT_EQ(devices.HasReturned(Device(i), 1, kStart + 1000 * kUnit), true) << i;
   EXPECT_EQ(Remembered(devices, 1000, 1, kStart + 1000 * kUnit), 8);
 }
 
@@ -89,7 +89,7 @@ TEST(ReturningDevices, FromSeveralThreadsAtOnce) {
     threads.emplace_back([&devices, thread] {
       for (int i = thread * kEach; i < (thread + 1) * kEach; ++i) {
         devices.Note(Device(i), 1, kStart);
-        EXPECT_TRUE(devices.HasReturned(Device(i), 1, kStart));
+        EXPECT_EQ(devices.HasReturned(Device(i), 1, kStart), true);
       }
     });
   }

@@ -139,8 +139,9 @@ class RoundTest : public testing::Test {
   }
 
   Answer<schema::ResponseFLJob> StartJob(const std::string& fl_id, int data_size = 10,
-                                         int eval_data_size = 0) {
-    return AskTable<schema::ResponseFLJob>("startFLJob", StartRequest(fl_id, data_size, eval_data_size));
+                                         int eval_data_size = 0, int claimed = 77) {
+    return AskTable<schema::ResponseFLJob>("startFLJob",
+                                           StartRequest(fl_id, data_size, eval_data_size, claimed));
   }
 
   Answer<schema::ResponseUpdateModel> Update(const std::string& fl_id, int iteration, const Weights& weights,
@@ -161,13 +162,14 @@ class RoundTest : public testing::Test {
     return AskTable<schema::ResponseGetResult>("getResult", Bytes(builder));
   }
 
-  static Bytes8 StartRequest(const std::string& fl_id, int data_size, int eval_data_size = 0) {
+  static Bytes8 StartRequest(const std::string& fl_id, int data_size, int eval_data_size = 0,
+                             int claimed = 77) {
     flatbuffers::FlatBufferBuilder builder;
     const auto name = builder.CreateString("another name");
     const auto id = builder.CreateString(fl_id);
     const auto time = builder.CreateString("any");
-    builder.Finish(
-        schema::CreateRequestFLJob(builder, name, id, 77, data_size, time, 0, 0, 0, 0, 0, 0, eval_data_size));
+    builder.Finish(schema::CreateRequestFLJob(builder, name, id, claimed, data_size, time, 0, 0, 0, 0, 0, 0,
+                                              eval_data_size));
     return Bytes(builder);
   }
 
