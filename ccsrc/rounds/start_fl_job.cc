@@ -90,7 +90,7 @@ Outcome RefuseForGood(RoundContext& context, job::Iteration& iteration, const st
   return {Ending::kRejected, std::move(reply)};
 }
 
-Outcome RefuseForNow(RoundContext& context, job::Iteration& iteration, const ToldToReturn& told,
+Outcome RefuseForNow(RoundContext& context, job::Iteration& iteration, std::optional<ToldToReturn> told,
                      const std::string& reason) {
   iteration.visits.start_fl_job.Count(false);
   net::HttpReply reply;
@@ -174,8 +174,9 @@ Task<Outcome> StartFlJob(RoundContext& context, const net::HttpRequest& request,
     case cache::JoinVerdict::kThresholdReached:
       co_return RefuseByThreshold(context, iteration, told);
     case cache::JoinVerdict::kContentRefused:
+      // Nothing to wait for: the next iteration would refuse it as well.
       co_return RefuseForNow(
-          context, iteration, told,
+          context, iteration, std::nullopt,
           too_small ? "FL job data size is not enough." : "FL job data size is too large.");
     case cache::JoinVerdict::kAlreadyJoined:
       co_return RefuseForNow(context, iteration, told,
