@@ -31,6 +31,11 @@ Task<> Combining::Run() {
   co_await Undertaking::All(parts_.undertaking, std::move(tasks));
 }
 
+std::string Combining::Digest() {
+  const model::Model& model = *parts_.combination->model;
+  return alone() ? digester_.Finish(model) : model::Digest(model);
+}
+
 Envelope Combining::EnvelopeFor(const Member& member, const PeerCall& call) const {
   Envelope envelope;
   envelope.fl_name = parts_.offers->fl_name();
@@ -72,7 +77,7 @@ Task<> Combining::AverageSegment() {
     const std::span<double> sums(values, count), part(values + chunk, count);
     // Alone, it has nothing to add to: what is in memory is divided where it lies.
     std::span<const double> complete = request_.sum->sums().subspan(begin, count);
-    if (sources.size() > 1) {
+    if (!alone()) {
       const bool added = co_await AddParts(sources, sums, part, begin);
       if (!added || ended()) co_return;
       complete = sums;
@@ -83,6 +88,7 @@ Task<> Combining::AverageSegment() {
       parts_.undertaking->End(error);
       co_return;
     }
+    if (alone()) digester_.Add(*combination.model, {begin, begin + count});
     parts_.combination->progress.fetch_add(1, std::memory_order_relaxed);
     co_await asio::post(parts_.undertaking->executor(), kAwait);
   }

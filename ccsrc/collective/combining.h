@@ -10,6 +10,7 @@
 #include "collective/offers.h"
 #include "collective/sum_reader.h"
 #include "collective/undertaking.h"
+#include "model/digest.h"
 #include "net/peer_link.h"
 
 namespace msfl::collective {
@@ -27,6 +28,8 @@ class Combining {
   Combining(Parts parts, CombineRequest request) : parts_(std::move(parts)), request_(std::move(request)) {}
 
   Task<> Run();
+  // Of the model, once Run is done without a failure. To be called once.
+  std::string Digest();
 
  private:
   struct Source;  // of the parts that are added, one for each member
@@ -39,8 +42,11 @@ class Combining {
   Envelope EnvelopeFor(const Member& member, const PeerCall& call) const;
   bool ended() const { return parts_.undertaking->ended().has_value(); }
 
+  bool alone() const { return request_.members.size() == 1; }
+
   const Parts parts_;
   const CombineRequest request_;
+  model::Digester digester_;  // alone: of what is averaged already
 };
 
 }  // namespace msfl::collective

@@ -42,8 +42,9 @@ struct Exchange::Impl {
   Impl(std::string fl_name, std::string node_id, std::shared_ptr<BufferPool> pool_)
       : offers(std::make_shared<Offers>(std::move(fl_name), std::move(node_id))), pool(std::move(pool_)) {}
 
-  static Task<ModelResult> Combine(std::shared_ptr<Impl> self, CombineRequest request);
-  static Task<ModelResult> TryCombine(std::shared_ptr<Impl> self, CombineRequest request, std::size_t rank);
+  static Task<Result<Combined>> Combine(std::shared_ptr<Impl> self, CombineRequest request);
+  static Task<Result<Combined>> TryCombine(std::shared_ptr<Impl> self, CombineRequest request,
+                                           std::size_t rank);
   static Task<ModelResult> FetchModel(std::shared_ptr<Impl> self, FetchRequest request);
   static Task<ModelResult> TryFetchModel(std::shared_ptr<Impl> self, FetchRequest request);
 
@@ -52,7 +53,7 @@ struct Exchange::Impl {
   const std::shared_ptr<BufferPool> pool;
 };
 
-Task<ModelResult> Exchange::Impl::Combine(std::shared_ptr<Impl> self, CombineRequest request) {
+Task<Result<Combined>> Exchange::Impl::Combine(std::shared_ptr<Impl> self, CombineRequest request) {
   std::string fault;
   try {
     const Result<std::size_t> rank = CheckMembers(request, self->offers->node_id());
@@ -64,8 +65,8 @@ Task<ModelResult> Exchange::Impl::Combine(std::shared_ptr<Impl> self, CombineReq
   co_return Error{Errc::kOutOfMemory, "there may be no memory to combine models: " + fault};
 }
 
-Task<ModelResult> Exchange::Impl::TryCombine(std::shared_ptr<Impl> self, CombineRequest request,
-                                             std::size_t rank) {
+Task<Result<Combined>> Exchange::Impl::TryCombine(std::shared_ptr<Impl> self, CombineRequest request,
+                                                  std::size_t rank) {
   const std::uint64_t uploads = request.members[rank].uploads;
   if (!request.sum->Seal(uploads)) {
     co_return Error{Errc::kDisagreement, "the sum of this Server holds " +
@@ -99,7 +100,7 @@ Task<ModelResult> Exchange::Impl::TryCombine(std::shared_ptr<Impl> self, Combine
   }
   // Nothing is to be ended any more.
   undertaking->End(Stopping());
-  co_return combination->model;
+  co_return Combined{combination->model, combining.Digest()};
 }
 
 Task<ModelResult> Exchange::Impl::FetchModel(std::shared_ptr<Impl> self, FetchRequest request) {
@@ -151,7 +152,7 @@ Exchange::Exchange(std::string fl_name, std::string node_id, std::shared_ptr<Buf
 
 Exchange::~Exchange() { Cancel(); }
 
-Task<ModelResult> Exchange::Combine(CombineRequest request) {
+Task<Result<Combined>> Exchange::Combine(CombineRequest request) {
   return Impl::Combine(impl_, std::move(request));
 }
 

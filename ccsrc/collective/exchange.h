@@ -46,6 +46,11 @@ struct CombineRequest {
   std::chrono::milliseconds patience{10'000};
 };
 
+struct Combined {
+  std::shared_ptr<model::Model> model;
+  std::string digest;  // model::Digest of it
+};
+
 struct FetchRequest {
   FetchRequest() = default;
 
@@ -76,7 +81,7 @@ class Exchange {
   //   members, or has failed itself
   // - kStopping: `stop`, Cancel() or Leave()
   // - kInvalidArgument, kOutOfMemory
-  Task<Result<std::shared_ptr<model::Model>>> Combine(CombineRequest request);
+  Task<Result<Combined>> Combine(CombineRequest request);
 
   // This Server stands beyond that iteration now, and those before it: whoever waits for its sum or asks for
   // it later is told so. Averages of the newest combination stay there until the next one begins, for members

@@ -220,7 +220,7 @@ struct Phases {
   static Task<bool> AllHaveTold(Job& job, const cache::Summaries& told);
   static Task<> Write(Job& job, IterationEnded ended);
   // The mean of all updates of the iteration, on whatever Servers they are; null when there is none.
-  static Task<std::shared_ptr<const model::Model>> Combine(Job& job);
+  static Task<std::optional<collective::Combined>> Combine(Job& job);
   // Those who hold the updates combine them; for a Server without any.
   static Task<std::optional<Phase>> AwaitOthers(Job& job);
   // Ends the current iteration in the cache, whatever it takes; the outcome is in job.next_status_.

@@ -10,7 +10,6 @@
 
 #include "base/log.h"
 #include "job/job.h"
-#include "model/digest.h"
 
 namespace msfl::job {
 namespace {
@@ -22,7 +21,7 @@ constexpr std::chrono::seconds kGrace(2);
 
 }  // namespace
 
-Task<std::shared_ptr<const model::Model>> Phases::Combine(Job& job) {
+Task<std::optional<collective::Combined>> Phases::Combine(Job& job) {
   collective::CombineRequest request;
   request.instance = job.status_.current.instance;
   request.iteration = job.status_.current.number;
@@ -43,10 +42,10 @@ Task<std::shared_ptr<const model::Model>> Phases::Combine(Job& job) {
   const std::uint64_t number = request.iteration;
   const auto combined = co_await job.exchange_.Combine(std::move(request));
   const bool given_up = job.stop_requested_ || job.moved_while_combining_;
-  if (!combined && given_up && combined.error().code == Errc::kStopping) co_return nullptr;
+  if (!combined && given_up && combined.error().code == Errc::kStopping) co_return std::nullopt;
   if (!combined) {
     MSFL_LOG(kError, "the sums of iteration " << number << " can't be combined: " << combined.error().text);
-    co_return nullptr;
+    co_return std::nullopt;
   }
   co_return *combined;
 }
@@ -63,11 +62,11 @@ Task<std::optional<Phase>> Phases::AwaitOthers(Job& job) {
 
 Task<Phase> Phases::Aggregate(Job& job) {
   job.gate_.Shut();
-  const std::shared_ptr<const model::Model> average = co_await Combine(job);
-  if (job.stop_requested_ && average == nullptr) co_return Phase::kShutdown;
-  const bool valid = average != nullptr;
+  std::optional<collective::Combined> average = co_await Combine(job);
+  if (job.stop_requested_ && !average) co_return Phase::kShutdown;
+  const bool valid = average.has_value();
   job.aggregate_ = {};
-  if (valid) job.aggregate_ = Job::NamedModel{average, model::Digest(*average)};
+  if (valid) job.aggregate_ = Job::NamedModel{std::move(average->model), std::move(average->digest)};
   const std::string reason = valid ? job.decision_.reason : AggregationFailedReason(job.iteration().number());
   const std::string digest = job.aggregate_.digest;
   const Phase next = co_await EndIteration(job, valid, reason, digest);

@@ -36,6 +36,14 @@ inline model::Feature Declare(std::string name, std::vector<std::int64_t> shape,
   return feature;
 }
 
+// The model alone; its digest has to be right.
+inline Task<ModelResult> CombineBy(Exchange& exchange, CombineRequest request) {
+  const Result<Combined> combined = co_await exchange.Combine(std::move(request));
+  if (!combined) co_return combined.error();
+  EXPECT_EQ(combined->digest, model::Digest(*combined->model));
+  co_return combined->model;
+}
+
 // A Server: its loops, its exchange, its port.
 struct Node {
   Node(std::string id, std::shared_ptr<BufferPool> pool)
@@ -55,7 +63,7 @@ struct Node {
     server->Stop();
   }
   std::future<ModelResult> Combine(CombineRequest request) {
-    return asio::co_spawn(loops.control(), exchange->Combine(std::move(request)), asio::use_future);
+    return asio::co_spawn(loops.control(), CombineBy(*exchange, std::move(request)), asio::use_future);
   }
   std::future<ModelResult> Fetch(FetchRequest request) {
     return asio::co_spawn(loops.control(), exchange->FetchModel(std::move(request)), asio::use_future);

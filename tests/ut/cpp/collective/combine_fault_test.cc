@@ -122,7 +122,7 @@ TEST_F(CombineFaultTest, OtherJobOrOtherNode) {
   {
     Exchange other("another", "S1", pool);
     const ModelResult result =
-        asio::co_spawn(loops.control(), other.Combine(Request(0)), asio::use_future).get();
+        asio::co_spawn(loops.control(), CombineBy(other, Request(0)), asio::use_future).get();
     ExpectError(result, Errc::kPeerRefused, "it belongs to the job 'job', not to 'another'");
   }
   loops.Stop();
