@@ -49,6 +49,8 @@ class ServerOptions:
     client_batch_size: int
     client_learning_rate: float
     hyper_parameters: dict[str, str]
+    cluster_settings: dict[str, str]
+    as_release_0_2: bool
     encrypt_type: str
     dp_eps: float
     dp_delta: float

@@ -27,6 +27,7 @@ JobKeys::JobKeys(std::string_view fl_name)
       epoch(prefix + "epoch"),
       nodes(prefix + "nodes"),
       leaving(prefix + "leaving"),
+      settings(prefix + "settings"),
       events(prefix + "events") {}
 
 IterationKeys::IterationKeys(const JobKeys& job, IterationKey of)

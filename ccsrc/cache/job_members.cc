@@ -32,6 +32,27 @@ struct NodeRow {
   std::uint64_t epoch = 0;
 };
 
+// The nodes that this Server knows of, itself first, as scripts want them: a script may only use keys that it
+// was given.
+class KnownNodes {
+ public:
+  KnownNodes(const JobKeys& keys, std::vector<std::string> members, const std::string& own)
+      : ids_(std::move(members)) {
+    std::erase(ids_, own);
+    ids_.insert(ids_.begin(), own);
+    for (const std::string& id : ids_) alive_.push_back(keys.Alive(id));
+  }
+  void AppendKeys(std::vector<std::string_view>& keys) const {
+    keys.insert(keys.end(), alive_.begin(), alive_.end());
+  }
+  void AppendIds(std::vector<std::string_view>& arguments) const {
+    arguments.insert(arguments.end(), ids_.begin(), ids_.end());
+  }
+
+ private:
+  std::vector<std::string> ids_, alive_;
+};
+
 std::vector<JobStore::ListedServer> ReadServers(const std::vector<RedisValue>& flat) {
   std::vector<JobStore::ListedServer> servers;
   for (std::size_t i = 0; i + 2 < flat.size(); i += 3) {
@@ -54,20 +75,28 @@ Task<Result<Registered>> JobStore::Register(std::string node_id, std::string tcp
                                             std::string http_address, IterationKey current,
                                             std::string digest) {
   Digits digits;
-  const std::string alive = impl_->keys.Alive(node_id);
   const std::string_view expiry = digits.Text(impl_->options.heartbeat_expiry.count());
   for (int pursuit = 0; pursuit < kPursuits; ++pursuit) {
     const Impl::Context context = impl_->ContextOf(current);
     const IterationKeys& rows = *context.keys;
-    const std::array<std::string_view, 5> keys{impl_->keys.instance, rows.status, impl_->keys.epoch,
-                                               impl_->keys.nodes, alive};
-    const std::array<std::string_view, 7> arguments{
-        rows.iteration.instance,   node_id, tcp_address, HttpWord(http_address), expiry,
-        context.rules->job_expiry, digest};
+    const KnownNodes nodes(impl_->keys, impl_->Members(), node_id);
+    std::vector<std::string_view> keys{impl_->keys.instance, rows.status, impl_->keys.epoch,
+                                       impl_->keys.nodes, impl_->keys.settings};
+    nodes.AppendKeys(keys);
+    std::vector<std::string_view> arguments{rows.iteration.instance,
+                                            node_id,
+                                            tcp_address,
+                                            HttpWord(http_address),
+                                            expiry,
+                                            context.rules->job_expiry,
+                                            digest,
+                                            impl_->options.settings};
+    nodes.AppendIds(arguments);
     const auto reply = co_await impl_->redis.Run(Scripts().register_node, keys, arguments);
     if (!reply) co_return reply.error();
     const Items items(*reply);
-    if (items.Flag(0)) {
+    const std::uint64_t verdict = items.Count(0);
+    if (verdict == 1) {
       Registered registered;
       registered.node.id = std::move(node_id);
       registered.node.tcp_address = std::move(tcp_address);
@@ -76,7 +105,16 @@ Task<Result<Registered>> JobStore::Register(std::string node_id, std::string tcp
       registered.digest = items.Text(2);
       co_return registered;
     }
-    current.instance = items.Text(1);
+    if (verdict == 2) {
+      Registered refused;
+      refused.other_settings = items.Text(1);
+      co_return refused;
+    }
+    if (verdict == 3) {
+      impl_->SetMembers(items.Array(1));
+    } else {
+      current.instance = items.Text(1);
+    }
   }
   co_return KeepsMoving();
 }
@@ -132,16 +170,11 @@ Task<Result<Node>> JobStore::Heartbeat(Node node, IterationKey current) {
   const std::string_view epoch = digits.Text(node.epoch);
   const std::string_view expiry = digits.Text(impl_->options.heartbeat_expiry.count());
   for (int pursuit = 0; pursuit < kPursuits; ++pursuit) {
-    std::vector<std::string> others = impl_->Members();
-    std::erase(others, node.id);
-    std::vector<std::string> alive;
-    alive.push_back(impl_->keys.Alive(node.id));
-    for (const auto& id : others) alive.push_back(impl_->keys.Alive(id));
-
-    std::vector<std::string_view> keys{impl_->keys.instance, rows.status,       rows.hyper,
-                                       impl_->keys.model,    impl_->keys.epoch, impl_->keys.nodes,
-                                       impl_->keys.leaving,  rows.round,        rows.updates};
-    keys.insert(keys.end(), alive.begin(), alive.end());
+    const KnownNodes nodes(impl_->keys, impl_->Members(), node.id);
+    std::vector<std::string_view> keys{
+        impl_->keys.instance, rows.status,         rows.hyper,           impl_->keys.model, impl_->keys.epoch,
+        impl_->keys.nodes,    impl_->keys.leaving, impl_->keys.settings, rows.round,        rows.updates};
+    nodes.AppendKeys(keys);
     std::vector<std::string_view> arguments{rows.iteration.instance,
                                             rows.number,
                                             node.tcp_address,
@@ -151,8 +184,8 @@ Task<Result<Node>> JobStore::Heartbeat(Node node, IterationKey current) {
                                             rules.job_expiry,
                                             rules.update_threshold,
                                             rules.update_window,
-                                            node.id};
-    arguments.insert(arguments.end(), others.begin(), others.end());
+                                            impl_->options.settings};
+    nodes.AppendIds(arguments);
     const auto reply = co_await impl_->redis.Run(Scripts().heartbeat, keys, arguments);
     if (!reply) co_return reply.error();
     const Items items(*reply);

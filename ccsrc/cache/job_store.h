@@ -13,6 +13,7 @@
 //                                   address is `http://host:port<prefix>`, ends in `/`, and is `-` if unknown
 //   alive:<node id>         text    heartbeat, expires; ms of Redis' clock since when the node was never away
 //   leaving                 set     ids of the nodes that an operator has asked to leave, until they are gone
+//   settings                text    JobStoreOptions::settings of the Servers that live
 //   <instance>:status       hash    iteration, state (0 running, 1 disable, 2 finish, 3 stop), valid (0|1), reason,
 //                                   digest (32 hex digits: the model that the iteration starts from);
 //                                   moved_by, created_by and set_by (set_from: the state before) name the
@@ -56,6 +57,7 @@ struct JobStoreOptions {
   Thresholds thresholds;
   std::uint64_t iterations = 0;  // fl_iteration_num: moving beyond it sets state Finish
   std::chrono::milliseconds heartbeat_expiry{10'000};
+  std::string settings;  // what must be the same on all Servers that live
 };
 
 JobEvent ParseJobEvent(std::string_view line);
@@ -82,7 +84,8 @@ class JobStore {
   Task<Result<std::string>> AgreeOnModel(std::string description);
 
   // Enters the node with a fresh epoch. `Unregister` removes it at once. `digest` names the model that this
-  // Server would start `current` from: it holds unless there is one, or it is empty.
+  // Server would start `current` from: it holds unless there is one, or it is empty. Nothing is entered when
+  // there are living Servers with other settings; then those are answered.
   Task<Result<Registered>> Register(std::string node_id, std::string tcp_address, std::string http_address,
                                     IterationKey current, std::string digest);
   Task<Result<void>> Unregister(Node node);

@@ -58,6 +58,7 @@ struct Node {
 };
 
 struct Registered {
+  std::optional<std::string> other_settings;  // of the living Servers: it was not entered
   Node node;
   std::string digest;  // the one that holds, see Status; empty also when the record is gone
 };

@@ -52,6 +52,7 @@ std::int64_t Iteration::NextRequestTime() const {
 }
 
 std::int64_t Iteration::FutureRequestTime() const {
+  if (rules_.as_release_0_2) return NextRequestTime();
   return std::max(NextRequestTime(), WallMillis() + kShortestPauseMs);
 }
 

@@ -69,7 +69,8 @@ class Iteration {
 
   // `T` of wire.md section 5: begin of the iteration + the windows of its rounds, Unix ms.
   std::int64_t NextRequestTime() const;
-  // The same, but never in the past: a device that is told a past time gives up for good.
+  // The same, but never in the past: a device that is told a past time gives up for good. With
+  // Rules::as_release_0_2 the same as that.
   std::int64_t FutureRequestTime() const;
 
   struct Metrics {

@@ -11,6 +11,10 @@
 namespace msfl::job {
 namespace {
 
+// Servers that were killed are alive for others until their heartbeats have run out.
+constexpr std::chrono::seconds kOthersPatience(12);
+constexpr std::chrono::milliseconds kLook(500);
+
 Result<void> AgreesWith(const std::vector<model::Feature>& features, const std::string& published) {
   const Result<void> agreed = CompareModelDescription(features, published);
   if (agreed) return agreed;
@@ -83,8 +87,20 @@ void Job::SetStartModel(std::shared_ptr<const model::Model> model) {
 Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address, std::string http_address) {
   const cache::IterationKey current = status_.current;
   const std::string digest = current_.digest;
-  Result<cache::Registered> registered = co_await store_.Register(std::move(node_id), std::move(tcp_address),
-                                                                  std::move(http_address), current, digest);
+  bool told = false;
+  const SteadyClock::time_point others_by = SteadyClock::now() + kOthersPatience;
+  Result<cache::Registered> registered =
+      co_await store_.Register(node_id, tcp_address, http_address, current, digest);
+  while (registered && registered->other_settings) {
+    const Error other = OtherSettings(options_.cluster_settings, *registered->other_settings);
+    if (stop_requested_ || SteadyClock::now() > others_by) co_return other;
+    if (!told) {
+      MSFL_LOG(kWarning, "waiting whether those are alive: " << other.text);
+      told = true;
+    }
+    co_await wakeup_.Wait(SteadyClock::now() + kLook);
+    registered = co_await store_.Register(node_id, tcp_address, http_address, current, digest);
+  }
   if (!registered) co_return registered.error();
   status_.digest = registered->digest;
   {

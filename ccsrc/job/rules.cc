@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <sstream>
 
 namespace msfl::job {
 namespace {
@@ -24,6 +25,9 @@ Result<void> Adopt(const Cached& cached, const char* key, T& value) {
   value = parsed;
   return {};
 }
+
+// As 0.2 cuts its windows; one below a second is over at once.
+std::uint64_t WholeSeconds(std::uint64_t ms) { return std::max<std::uint64_t>(ms / 1000 * 1000, 1); }
 
 }  // namespace
 
@@ -69,6 +73,12 @@ Result<Rules> MakeRules(const ServerOptions& options, const Cached& cached) {
   rules.windows.start_fl_job = round.start_fl_job_time_window;
   rules.windows.update_model = round.update_model_time_window;
   rules.windows.global_iteration = round.global_iteration_time_window;
+  rules.as_release_0_2 = options.as_release_0_2;
+  if (options.as_release_0_2) {
+    for (std::uint64_t* window :
+         {&rules.windows.start_fl_job, &rules.windows.update_model, &rules.windows.global_iteration})
+      *window = WholeSeconds(*window);
+  }
   return rules;
 }
 
@@ -123,6 +133,38 @@ Result<void> CompareHyperParameters(const HyperParameters& file, const HyperPara
                      "to begin anew run `msfl reset`, or choose another fl_name"};
   }
   return {};
+}
+
+std::string SettingsText(const HyperParameters& settings) {
+  std::string text;
+  for (const auto& [name, value] : settings) text += name + '=' + value + '\n';
+  return text;
+}
+
+Error OtherSettings(const HyperParameters& file, const std::string& theirs) {
+  HyperParameters other;
+  std::istringstream lines(theirs);
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t sign = line.find('=');
+    if (sign != std::string::npos) other[line.substr(0, sign)] = line.substr(sign + 1);
+  }
+  std::string text;
+  const auto add = [&](const std::string& name, const std::string& mine, const std::string& found) {
+    text += "\n  " + name + ": this Server's file says " + mine + ", they have " + found;
+  };
+  for (const auto& [name, mine] : file) {
+    const auto found = other.find(name);
+    if (found == other.end()) {
+      add(name, "'" + mine + "'", "none");
+    } else if (found->second != mine) {
+      add(name, "'" + mine + "'", "'" + found->second + "'");
+    }
+  }
+  for (const auto& [name, found] : other) {
+    if (!file.contains(name)) add(name, "nothing", "'" + found + "'");
+  }
+  return {Errc::kDisagreement, "the Servers of this job that are running have other settings:" + text +
+                                   "\nStart every Server of a job alike, or end the others first"};
 }
 
 std::vector<std::string> AdoptedValues(const HyperParameters& file, const HyperParameters& cached) {

@@ -17,6 +17,7 @@ struct Rules {
   cache::Windows windows;
   std::uint64_t iterations = 0;
   ClientPlan plan;
+  bool as_release_0_2 = false;
 
   // Sum of the windows of all rounds that have one, in ms: what `next_req_time` adds to the start of an
   // iteration.
@@ -40,5 +41,10 @@ using HyperParameters = std::map<std::string, std::string>;
 Result<void> CompareHyperParameters(const HyperParameters& file, const HyperParameters& cached);
 // `<name>: file says <x>, the running instance has <y>`, one for each other value that differs.
 std::vector<std::string> AdoptedValues(const HyperParameters& file, const HyperParameters& cached);
+
+// Of settings that the Servers of a cluster have to have alike, one `<name>=<value>` line for each.
+std::string SettingsText(const HyperParameters& settings);
+// Errc::kDisagreement, naming each difference between this Server's settings and those of the living ones.
+Error OtherSettings(const HyperParameters& file, const std::string& theirs);
 
 }  // namespace msfl::job

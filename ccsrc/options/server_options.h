@@ -63,6 +63,11 @@ struct ServerOptions {
   // `client` in it are adopted from the cache when the job is known there already.
   std::map<std::string, std::string> hyper_parameters;
 
+  // What all Servers that run together have to have alike: key of the YAML file -> value as text.
+  std::map<std::string, std::string> cluster_settings;
+  // Where being as 0.2 and being better exclude each other: as 0.2 (docs/compatibility.md).
+  bool as_release_0_2 = false;
+
   // Values of startFLJob's cipher parameters; handed to devices whatever encrypt_type is.
   std::string encrypt_type = "NOT_ENCRYPT";
   float dp_eps = 50, dp_delta = 0.01F, dp_norm_clip = 1;

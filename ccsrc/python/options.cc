@@ -34,6 +34,8 @@ void BindOptions(py::module_& module) {
       .def_readwrite("cache_patience_ms", &ServerOptions::cache_patience_ms)
       .def_readwrite("io_threads", &ServerOptions::io_threads)
       .def_readwrite("hyper_parameters", &ServerOptions::hyper_parameters)
+      .def_readwrite("cluster_settings", &ServerOptions::cluster_settings)
+      .def_readwrite("as_release_0_2", &ServerOptions::as_release_0_2)
       .def_readwrite("encrypt_type", &ServerOptions::encrypt_type)
       .def_readwrite("dp_eps", &ServerOptions::dp_eps)
       .def_readwrite("dp_delta", &ServerOptions::dp_delta)

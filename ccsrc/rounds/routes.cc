@@ -35,10 +35,10 @@ struct Route {
 };
 
 // The text that refuses the request before its round sees it; empty if nothing does.
-std::string_view Refusal(const job::Gate::View& view, const Route& route) {
+std::string_view Refusal(const RoundContext& context, const job::Gate::View& view, const Route& route) {
   switch (view.service) {
     case job::Service::kStopping:
-      return kSafemodeText;
+      return context.options.as_release_0_2 ? kDisabledText : kSafemodeText;
     case job::Service::kFinished:
       if (!route.serves_models_only) return kDisabledText;
       break;
@@ -90,10 +90,11 @@ Sender SenderOf(const Route& route, const net::HttpRequest& request) {
   return sender;
 }
 
-// Whether it begins this iteration again as it was told: it must not be refused once more. One that claims the
-// running iteration has been answered in it before, by another Server or by this one before a restart, or in
-// one of the same number before a new instance; and it counts by number.
+// Whether it begins this iteration again as it was told: it must not be refused once more. One that claims
+// the running iteration has been answered in it before, by another Server or by this one before a restart, or
+// in one of the same number before a new instance; and it counts by number.
 bool HasReturned(const RoundContext& context, const ToldToReturn& told, const job::Iteration& iteration) {
+  if (context.options.as_release_0_2) return false;
   const std::optional<bool> remembered =
       context.returning.HasReturned(told.device, iteration.number(), WallMillis());
   return remembered.value_or(told.claimed == static_cast<std::int64_t>(iteration.number()));
@@ -141,15 +142,15 @@ Task<Outcome> Serve(RoundContext& context, const Route& route, const net::HttpRe
   std::shared_ptr<job::Iteration> last;
   for (int moves = 0; moves < kMoves; ++moves) {
     job::Gate::View view = co_await context.job.gate().Enter(kSwitchPatience, last.get());
-    std::string_view refusal = Refusal(view, route);
+    std::string_view refusal = Refusal(context, view, route);
     while (may_hold && refusal.empty()) {
       const bool held = co_await Hold(context, route, request, view, hold_until);
       if (!held) break;
-      refusal = Refusal(view, route);
+      refusal = Refusal(context, view, route);
     }
     if (view.service == job::Service::kSafemode && route.round == &StartFlJob) {
       co_await AwaitCache(context, route, request, view, return_until);
-      refusal = Refusal(view, route);
+      refusal = Refusal(context, view, route);
     }
     if (!refusal.empty()) {
       if (refusal == kSafemodeText && view.iteration != nullptr) {

@@ -37,6 +37,7 @@ cache::JobStoreOptions StoreOptions(const ServerOptions& options) {
   cache::JobStoreOptions store;
   store.fl_name = options.fl_name;
   store.iterations = options.iterations;
+  store.settings = job::SettingsText(options.cluster_settings);
   return store;
 }
 

@@ -54,6 +54,20 @@ def hyper_parameters(config: ServerConfig) -> dict[str, str]:
     return {name: _text(value) for name, value in sorted(values.items())}
 
 
+def cluster_settings(config: ServerConfig) -> dict[str, str]:
+    """What all Servers of a cluster must have alike: keys of the file, their values as text."""
+    values = {
+        "server_mode": config.server_mode,
+        "aggregation.aggregation_type": config.aggregation.aggregation_type,
+        "client.http_url_prefix": url_prefix(config.client.http_url_prefix),
+        "compatibility": config.compatibility,
+        "round.require_all_features": config.round.require_all_features,
+        "unsupervised.cluster_client_num": config.unsupervised.cluster_client_num,
+        "unsupervised.eval_type": config.unsupervised.eval_type,
+    }
+    return {name: _text(value) for name, value in values.items()}
+
+
 def url_prefix(text: str) -> str:
     """`text` with one slash on each side; empty if there is nothing between slashes."""
     words = "/".join(word for word in text.split("/") if word)
@@ -96,6 +110,8 @@ def server_options(
     options.client_batch_size = config.client.client_batch_size
     options.client_learning_rate = config.client.client_learning_rate
     options.hyper_parameters = hyper_parameters(config)
+    options.cluster_settings = cluster_settings(config)
+    options.as_release_0_2 = config.compatibility == "0.2"
     options.encrypt_type = config.encrypt.encrypt_train_type
     options.reconstruct_secrets_threshold = (
         config.encrypt.pw_encrypt or _NO_PW

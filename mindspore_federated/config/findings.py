@@ -35,7 +35,7 @@ def describe(field: FieldInfo) -> str:
     """What a key accepts, for messages and for the reference page."""
     choices = typing.get_args(field.annotation)
     if choices:
-        return ", ".join(str(choice) for choice in choices)
+        return ", ".join(str(choice) or "nothing" for choice in choices)
     limits = Limits(field).describe()
     expected = scalar_type(field)
     return (

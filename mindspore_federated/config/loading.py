@@ -8,6 +8,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from mindspore_federated import log
+from mindspore_federated.config.compatibility import with_environment
 from mindspore_federated.config.errors import ConfigError, Problem
 from mindspore_federated.config.findings import problems_of, rules_between_keys
 from mindspore_federated.config.model import CommonConfig, ServerConfig
@@ -59,9 +60,10 @@ def load_server_config(file: str) -> ServerConfig:
 
 
 def _load(file: str, model: type[_Config]) -> _Config:
-    walk = Walk(read_yaml(file), model, file)
+    root, problems = with_environment(read_yaml(file))
+    walk = Walk(root, model, file)
     fields = dict(dotted_keys(model))
-    problems = list(walk.problems)
+    problems += walk.problems
     try:
         config = model.model_validate(walk.values)
     except ValidationError as error:

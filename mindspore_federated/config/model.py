@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Optional
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
+from mindspore_federated.config.compatibility import release
 from mindspore_federated.config.keys import (
     INT32_MAX,
     INT64_MAX,
@@ -25,6 +26,7 @@ Float32 = Annotated[float, AfterValidator(single_precision)]
 ServerMode = Literal["FEDERATED_LEARNING", "HYBRID_TRAINING", "CLOUD_TRAINING"]
 AggregationType = Literal["FedAvg", "FedProx", "Scaffold", "FedNova", "FedCM"]
 EncryptType = Literal["NOT_ENCRYPT", "PW_ENCRYPT", "STABLE_PW_ENCRYPT", "DP_ENCRYPT", "SIGNDS"]
+Compatibility = Annotated[Literal["", "0.2"], BeforeValidator(release)]
 EvalType = Literal["NOT_EVAL", "SILHOUETTE_SCORE", "CALINSKI_HARABASZ_SCORE", "DAVIES_BOULDIN_SCORE"]
 
 
@@ -298,6 +300,12 @@ class CommonConfig(Section):
     distributed_cache: DistributedCache = section("The shared state of the job.", DistributedCache)
     ssl: _MaybeSsl = section(
         "Read only if `enable_ssl` is true. Passwords come from SSLConfig.", lambda: None
+    )
+    compatibility: Compatibility = key(
+        "Where being as 0.2 was and being better exclude each other, `0.2` chooses the former: see "
+        "docs/compatibility.md. The environment variable MSFL_COMPATIBILITY is the default.",
+        "",
+        ours=True,
     )
     management: Management = section("Who may command the Scheduler.", Management)
 

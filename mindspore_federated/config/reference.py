@@ -17,9 +17,9 @@ mindspore_federated/config/model.py instead of this page. -->
 
 One file serves Scheduler, Servers and Workers. All mistakes of a file are reported at once, each with file,
 line, key, value and what is allowed. Unknown keys are refused below `encrypt` and where they look like a
-misspelt key; others give a warning. *Role*: `all` is read by every process, `server` by Servers and
-Workers. *New* marks what MindSpore Federated 0.2 does not know. Times are milliseconds unless stated
-otherwise. An empty text means "not set".
+misspelt key (unless `compatibility` is `0.2`); others give a warning. *Role*: `all` is read by every process,
+`server` by Servers and Workers. *New* marks what MindSpore Federated 0.2 does not know. Times are
+milliseconds unless stated otherwise. An empty text means "not set".
 """
 
 _REQUIRED_UNLESS_EMBEDDED = "distributed_cache.address"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from pydantic.fields import FieldInfo
 
+from mindspore_federated.config.compatibility import asks_for_release_0_2
 from mindspore_federated.config.errors import Problem, file_suffix, missing, shown, wrong_type
 from mindspore_federated.config.keys import Section
 from mindspore_federated.config.model import Encrypt, ServerConfig
@@ -77,6 +78,7 @@ class Walk:
             "encrypt_type"
         }
         self._other_roles = set(ServerConfig.model_fields) - set(model.model_fields)
+        self._as_release_0_2 = asks_for_release_0_2(root)
         self.values = self._section(model, root, "", root.line)
 
     def _section(self, model: type[Section], mapping: Mapping, prefix: str, line: int) -> dict[str, object]:
@@ -175,6 +177,7 @@ class Walk:
         known = [*model.model_fields, *(["encrypt_type"] if model is Encrypt else [])]
         close = difflib.get_close_matches(name, known, n=1, cutoff=_CLOSE)
         protects = prefix.startswith("encrypt.") or name in self._known_below_encrypt
+        refused = (close or protects) and not self._as_release_0_2
         text = f"The parameter '{key}' is unknown{file_suffix(self.file)}"
         if close:
             allowed = f"did you mean '{close[0]}'?"
@@ -183,7 +186,7 @@ class Walk:
         else:
             allowed = ", ".join(known)
         problem = Problem(text, key=key, line=node.line, value=_kind_only(node), allowed=allowed)
-        (self.problems if close or protects else self.warnings).append(problem)
+        (self.problems if refused else self.warnings).append(problem)
 
     def _strays(self, model: type[Section], mapping: Mapping, prefix: str) -> None:
         """A section that is not selected may contain anything; what it cannot know is worth a warning."""

@@ -1,19 +1,20 @@
 -- JobStore::Heartbeat: renews a node and the job's rows, removes dead nodes, gives the leases of dead nodes back.
--- KEYS: instance, status, hyper, model, epoch, nodes, leaving, round, updates, alive:<node id> for each id in ARGV
+-- KEYS: instance, status, hyper, model, epoch, nodes, leaving, settings, round, updates, alive:<node id> for each id in
+--       ARGV
 -- ARGV: 1 instance, 2 iteration, 3 tcp address, 4 http address or -, 5 epoch, 6 expiry of a heartbeat, 7 expiry of the
---       rows, 8 threshold, 9 window of updateModel (ms), 10.. node ids, the own one first
+--       rows, 8 threshold, 9 window of updateModel (ms), 10 settings, 11.. node ids, the own one first
 -- Answer: 1, epoch, whether it was asked to leave; or 0 and the ids of all nodes, when one of them was not in ARGV:
 --         nothing was done
 --include clock
 --include publish
 --include give_back
 local known, nodes = {}, redis.call('HGETALL', KEYS[6])
-for i = 10, #ARGV do known[ARGV[i]] = KEYS[i] end
+for i = 11, #ARGV do known[ARGV[i]] = KEYS[i] end
 for i = 1, #nodes, 2 do
   if not known[nodes[i]] then return {0, redis.call('HKEYS', KEYS[6])} end
 end
 
-local own, now, expiry = ARGV[10], now_ms(), tonumber(ARGV[6])
+local own, now, expiry = ARGV[11], now_ms(), tonumber(ARGV[6])
 local row = redis.call('HGET', KEYS[6], own)
 -- A row of another epoch is this node's own: it was entered again and lost the answer.
 local epoch = row and string.match(row, '(%S+)$')
@@ -23,8 +24,8 @@ if not row then
 end
 -- The value is the time since when this node was never away. After an outage of Redis all heartbeats have run out;
 -- who comes back first must not bury the others, so only a node that was there for a whole expiry removes any.
-local since = tonumber(redis.call('GET', KEYS[10]) or now)
-redis.call('SET', KEYS[10], integer(since), 'PX', expiry)
+local since = tonumber(redis.call('GET', KEYS[11]) or now)
+redis.call('SET', KEYS[11], integer(since), 'PX', expiry)
 
 local alive = {[epoch] = true}
 for i = 1, #nodes, 2 do
@@ -41,14 +42,15 @@ end
 
 local current = redis.call('GET', KEYS[1]) == ARGV[1]
 if current and redis.call('HGET', KEYS[2], 'iteration') == ARGV[2] then
-  local gone, any, round = {}, false, redis.call('HGETALL', KEYS[8])
+  local gone, any, round = {}, false, redis.call('HGETALL', KEYS[9])
   for i = 1, #round, 2 do
     local of_epoch = string.match(round[i], '^leased:(.*)$')
     if of_epoch and not alive[of_epoch] and tonumber(round[i + 1]) > 0 then
       gone[of_epoch], any = true, true
     end
   end
-  if any then give_back(KEYS[8], KEYS[9], gone, ARGV[1], ARGV[2], ARGV[8], ARGV[9]) end
+  if any then give_back(KEYS[9], KEYS[10], gone, ARGV[1], ARGV[2], ARGV[8], ARGV[9]) end
 end
-for i = current and 1 or 4, 7 do redis.call('PEXPIRE', KEYS[i], ARGV[7]) end
+redis.call('SET', KEYS[8], ARGV[10], 'NX')  -- it is gone when Redis came back empty
+for i = current and 1 or 4, 8 do redis.call('PEXPIRE', KEYS[i], ARGV[7]) end
 return {1, tonumber(epoch), redis.call('SISMEMBER', KEYS[7], own)}

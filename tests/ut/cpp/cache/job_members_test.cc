@@ -38,6 +38,38 @@ TEST_F(Members, RegisterHandsOutEpochs) {
   EXPECT_EQ(Rows().nodes.count("a"), 1U);
 }
 
+// A newcomer has the settings of those that live, or brings its own when nobody does.
+TEST_F(Members, SettingsAreThoseOfTheLiving) {
+  JobStoreOptions options = DefaultOptions();
+  options.settings = "server_mode=A\n";
+  const auto first = MakeStore(options), equal = MakeStore(options);
+  options.settings = "server_mode=B\n";
+  const auto other = MakeStore(options);
+  const auto enter = [this](JobStore& one, const char* id) {
+    return Wait(one.Register(id, "127.0.0.1:7001", "", At(1), ""));
+  };
+  const Node a = enter(*first, "a").node;
+  EXPECT_EQ(enter(*other, "b").other_settings, "server_mode=A\n");
+  EXPECT_EQ(Rows().nodes.size(), 1U) << "it was not entered";
+  EXPECT_EQ(enter(*equal, "c").other_settings, std::nullopt);
+  EXPECT_EQ(enter(*equal, "c").other_settings, std::nullopt) << "again, since its answer was lost";
+  Bury("a");
+  EXPECT_EQ(enter(*other, "b").other_settings, "server_mode=A\n") << "of c";
+  Bury("c");
+  EXPECT_EQ(enter(*other, "b").other_settings, std::nullopt) << "the others are dead, though still listed";
+  EXPECT_EQ(enter(*equal, "d").other_settings, "server_mode=B\n");
+}
+
+TEST_F(Members, SettingsComeBackWithTheHeartbeats) {
+  JobStoreOptions options = DefaultOptions();
+  options.settings = "server_mode=A\n";
+  const auto first = MakeStore(options);
+  const Node a = Wait(first->Register("a", "127.0.0.1:7001", "", At(1), "")).node;
+  Call({"FLUSHALL"}).value();
+  Wait(first->Heartbeat(a, At(1)));
+  EXPECT_EQ(Wait(store->Register("b", "127.0.0.1:7001", "", At(1), "")).other_settings, "server_mode=A\n");
+}
+
 TEST_F(Members, RowsTellTheHttpAddress) {
   const Node a = Register("a", "http://127.0.0.1:6666/fl/");
   const std::string row = "SERVER 127.0.0.1:7001 http://127.0.0.1:6666/fl/ ";

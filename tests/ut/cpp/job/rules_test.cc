@@ -86,6 +86,32 @@ TEST(CompareHyperParametersTest, TlsAndDeviceCertificatesMustBeEqual) {
   }
 }
 
+TEST(OtherSettingsTest, EachDifferenceIsNamed) {
+  const HyperParameters file{{"compatibility", ""}, {"new", "1"}, {"server_mode", "A"}, {"same", "x=y"}};
+  const HyperParameters theirs{{"compatibility", "0.2"}, {"old", "2"}, {"server_mode", "B"}, {"same", "x=y"}};
+  const Error error = OtherSettings(file, SettingsText(theirs));
+  EXPECT_EQ(error.code, Errc::kDisagreement);
+  EXPECT_EQ(error.text,
+            "the Servers of this job that are running have other settings:"
+            "\n  compatibility: this Server's file says '', they have '0.2'"
+            "\n  new: this Server's file says '1', they have none"
+            "\n  server_mode: this Server's file says 'A', they have 'B'"
+            "\n  old: this Server's file says nothing, they have '2'"
+            "\nStart every Server of a job alike, or end the others first");
+}
+
+TEST(MakeRulesTest, Release02CutsWindowsToWholeSeconds) {
+  ServerOptions options;
+  options.as_release_0_2 = true;
+  options.round.start_fl_job_time_window = 2'999;
+  options.round.update_model_time_window = 999;
+  const Result<Rules> rules = MakeRules(options, {{"global_iteration_time_window", "30000"}});
+  ASSERT_TRUE(rules);
+  EXPECT_EQ(rules->windows.start_fl_job, 2'000U);
+  EXPECT_EQ(rules->windows.update_model, 1U);
+  EXPECT_EQ(rules->windows.global_iteration, 30'000U);
+}
+
 TEST(AdoptedValuesTest, EachThatDiffersIsNamed) {
   const HyperParameters file{{"client_learning_rate", "0.01"}, {"dp_eps", "50.0"},
                              {"encrypt_type", "NOT_ENCRYPT"},  {"fl_iteration_num", "16777217"},

@@ -17,7 +17,8 @@ DeviceHash Device(int number) { return HashDevice("device " + std::to_string(num
 
 int Remembered(const ReturningDevices& devices, int count, std::uint64_t iteration, std::int64_t now_ms) {
   int remembered = 0;
-  for (int i = 0; i < count; ++i) remembered += devices.HasReturned(Device(i), iteration, now_ms) == true ? 1 : 0;
+  for (int i = 0; i < count; ++i)
+    remembered += devices.HasReturned(Device(i), iteration, now_ms) == true ? 1 : 0;
   return remembered;
 }
 
@@ -67,7 +68,8 @@ TEST(ReturningDevices, ACrowdIsRemembered) {
 TEST(ReturningDevices, WhoseTimeCameFirstIsForgottenFirst) {
   ReturningDevices devices(1);
   for (int i = 0; i < 1000; ++i) devices.Note(Device(i), 1, kStart + i * kUnit);
-  for (int i = 992; i < 1000; ++i) EXPECT_EQ(devices.HasReturned(Device(i), 1, kStart + 1000 * kUnit), true) << i;
+  for (int i = 992; i < 1000; ++i)
+    EXPECT_EQ(devices.HasReturned(Device(i), 1, kStart + 1000 * kUnit), true) << i;
   EXPECT_EQ(Remembered(devices, 1000, 1, kStart + 1000 * kUnit), 8);
 }
 

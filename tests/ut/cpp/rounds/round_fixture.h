@@ -138,8 +138,8 @@ class RoundTest : public testing::Test {
     return answer;
   }
 
-  Answer<schema::ResponseFLJob> StartJob(const std::string& fl_id, int data_size = 10,
-                                         int eval_data_size = 0, int claimed = 77) {
+  Answer<schema::ResponseFLJob> StartJob(const std::string& fl_id, int data_size = 10, int eval_data_size = 0,
+                                         int claimed = 77) {
     return AskTable<schema::ResponseFLJob>("startFLJob",
                                            StartRequest(fl_id, data_size, eval_data_size, claimed));
   }
