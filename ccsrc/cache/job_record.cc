@@ -165,14 +165,15 @@ Task<Result<Snapshot>> JobStore::Observe(IterationKey current) {
 }
 
 Task<Result<Status>> JobStore::Recreate(Status status, std::map<std::string, std::string> hyper,
-                                        std::string description) {
+                                        std::string description, std::string found_instance) {
   const Impl::Context context = impl_->ContextOf(status.current);
   const IterationKeys& rows = *context.keys;
+  const IterationKeys other(impl_->keys, IterationKey{found_instance, 1});
   const std::string state = StateText(status.state);
   const std::string reason =
       "The instance status info stored in distributed cache is empty, current iteration: " + rows.number;
-  const std::array<std::string_view, 4> keys{impl_->keys.instance, rows.status, rows.hyper,
-                                             impl_->keys.model};
+  const std::array<std::string_view, 5> keys{impl_->keys.instance, rows.status, rows.hyper, impl_->keys.model,
+                                             other.status};
   std::vector<std::string_view> arguments{rows.iteration.instance,
                                           rows.number,
                                           state,
@@ -182,7 +183,8 @@ Task<Result<Status>> JobStore::Recreate(Status status, std::map<std::string, std
                                           context.rules->iterations,
                                           context.rules->job_expiry,
                                           description,
-                                          status.digest};
+                                          status.digest,
+                                          found_instance};
   AppendPairs(arguments, hyper);
   const auto reply = co_await impl_->redis.Run(Scripts().recreate, keys, arguments);
   if (!reply) co_return reply.error();

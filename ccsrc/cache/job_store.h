@@ -15,7 +15,8 @@
 //   leaving                 set     ids of the nodes that an operator has asked to leave, until they are gone
 //   settings                text    JobStoreOptions::settings of the Servers that live
 //   <instance>:status       hash    iteration, state (0 running, 1 disable, 2 finish, 3 stop), valid (0|1), reason,
-//                                   digest (32 hex digits: the model that the iteration starts from);
+//                                   digest (32 hex digits: the model that the iteration starts from),
+//                                   opened (the first iteration of an instance that was begun from nothing);
 //                                   moved_by, created_by and set_by (set_from: the state before) name the
 //                                   call that did it
 //   <instance>:hyper        hash    hyper-parameter -> text
@@ -129,9 +130,10 @@ class JobStore {
   Task<Result<Snapshot>> Observe(IterationKey current);
   // After the record was lost: writes it again from memory unless somebody did. `status.current` is what this
   // Server was in; the record continues with the next iteration, failed for the reason given in rounds.md
-  // section 3.
+  // section 3. The same when `found_instance` is another one that a Server has begun since, having found no
+  // record, and whose first iteration still lasts: the job goes on, and that Server adopts it.
   Task<Result<Status>> Recreate(Status status, std::map<std::string, std::string> hyper,
-                                std::string description);
+                                std::string description, std::string found_instance);
   struct StateAnswer {
     Status status;  // after the call
     InstanceState before = InstanceState::kRunning;

@@ -220,6 +220,7 @@ struct Phases {
   static Task<bool> AllHaveTold(Job& job, const cache::Summaries& told);
   static Task<> Write(Job& job, IterationEnded ended);
   // The mean of all updates of the iteration, on whatever Servers they are; null when there is none.
+  static Task<Result<cache::Status>> Recreate(Job& job, std::string found_instance);
   static Task<std::optional<collective::Combined>> Combine(Job& job);
   // Those who hold the updates combine them; for a Server without any.
   static Task<std::optional<Phase>> AwaitOthers(Job& job);

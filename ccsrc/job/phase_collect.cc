@@ -52,6 +52,11 @@ Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
     }
     case Move::kAdopt:
       job.next_status_ = seen->status;
+      if (seen->status.current.instance != current.instance) {
+        const Result<cache::Status> stands = co_await Recreate(job, seen->status.current.instance);
+        if (!stands) co_return Phase::kFailure;
+        job.next_status_ = *stands;
+      }
       co_return Phase::kSwitch;
     case Move::kStop:
       MSFL_LOG(kInfo, "the job is being stopped: instance=" << current.instance);
@@ -65,19 +70,34 @@ Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
     case Move::kRecreate: {
       MSFL_LOG(kWarning, "the job's record in the distributed cache is gone and is written again: iteration="
                              << current.number);
-      cache::Status status = job.status_;
-      // A Server that does not hold the job's model must not make its own the job's.
-      if (status.digest.empty()) status.digest = job.current_.digest;
-      const Result<cache::Status> recreated =
-          co_await job.store_.Recreate(status, job.hyper_, job.description_);
+      const Result<cache::Status> recreated = co_await Recreate(job, current.instance);
       if (!recreated) co_return Phase::kFailure;
-      // The list of nodes is gone as well, and a node that is not listed may count no update.
-      static_cast<void>(co_await job.RenewNode());
       job.next_status_ = *recreated;
       co_return Phase::kSwitch;
     }
   }
   co_return std::nullopt;
+}
+
+// The record from this Server's memory, where the cache has lost it; otherwise where the job stands. It may
+// have been lost although there is one: a Server that started in that moment has begun another instance.
+Task<Result<cache::Status>> Phases::Recreate(Job& job, std::string found_instance) {
+  cache::Status status = job.status_;
+  // A Server that does not hold the job's model must not make its own the job's.
+  if (status.digest.empty()) status.digest = job.current_.digest;
+  const std::string mine = status.current.instance;
+  // The list of nodes is gone as well. Before anybody can see the record: who does not find this Server there
+  // would take its own model for the job's. Nor may a node that is not listed count an update.
+  static_cast<void>(co_await job.RenewNode());
+  Result<cache::Status> stands =
+      co_await job.store_.Recreate(status, job.hyper_, job.description_, found_instance);
+  if (stands && found_instance != mine && stands->current.instance == mine) {
+    MSFL_LOG(kWarning,
+             "the distributed cache had lost the job's record; the instance that a Server has begun "
+             "since is replaced by it: replaced="
+                 << found_instance);
+  }
+  co_return stands;
 }
 
 Task<Phase> Phases::EndIteration(Job& job, bool valid, std::string reason, std::string digest) {

@@ -227,6 +227,25 @@ async def test_redis_comes_back_empty(start_server, device, redis, until):
         assert weights["bias"] == [9]
 
 
+async def test_redis_comes_back_empty_and_a_newcomer_is_faster(start_server, device, redis, until):
+    """It has found no job, and so begun one; the one that runs goes on all the same."""
+    running = start_server(wide(2))
+    phones = phones_of(device, [running], 2)
+    await spread_iteration(phones, 1, [1, 3])
+    await weights_on(phones[0][:1], 1)
+    running.send(signal.SIGSTOP)
+    redis.restart()
+    newcomer = start_server(wide(2), model={name: value + 100 for name, value in MODEL.items()})
+    running.send(signal.SIGCONT)
+
+    def third(answer):
+        return getattr(answer, "retcode", 0) == 200 and answer.iteration == 3
+
+    for at, fl_id in ((running, "d0"), (newcomer, "d1")):
+        started = await until(device(at, fl_id).start, third)
+        assert started.weights["bias"].tolist() == [2]
+
+
 async def test_the_job_is_over_on_all_servers(start_server, device):
     servers = [start_server(wide(1, fl_iteration_num=1)) for _ in range(2)]
     one, other = (device(server, "d") for server in servers)

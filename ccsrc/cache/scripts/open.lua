@@ -10,7 +10,7 @@ if current and current ~= ARGV[1] then return {ELSEWHERE, current} end
 if redis.call('EXISTS', KEYS[2]) == 0 then
   redis.call('SET', KEYS[1], ARGV[1])
   redis.call('HSET', KEYS[2], 'iteration', ARGV[2], 'state', ARGV[3], 'valid', ARGV[4], 'reason', ARGV[5],
-             'created_by', ARGV[6])
+             'created_by', ARGV[6], 'opened', ARGV[2])
   publish('instance', ARGV[1], ARGV[2])
 elseif not current then
   redis.call('SET', KEYS[1], ARGV[1])

@@ -128,13 +128,13 @@ TEST_F(Digest, ALostRecordIsWrittenWithIt) {
   const std::map<std::string, std::string> none;
   Status mine = StatusAt(2);
   mine.digest = kOne;
-  EXPECT_EQ(Wait(store->Recreate(mine, none, "description")).digest, kOne);
+  EXPECT_EQ(Wait(store->Recreate(mine, none, "description", "")).digest, kOne);
   mine.digest = kTwo;  // another Server, later: the record is there
-  EXPECT_EQ(Wait(store->Recreate(mine, none, "description")).digest, kOne);
+  EXPECT_EQ(Wait(store->Recreate(mine, none, "description", "")).digest, kOne);
   EXPECT_TRUE(Rows().hyper.empty());
   Call({"FLUSHALL"}).value();
   mine.digest.clear();
-  EXPECT_EQ(Wait(store->Recreate(mine, none, "description")).digest, "");
+  EXPECT_EQ(Wait(store->Recreate(mine, none, "description", "")).digest, "");
   EXPECT_EQ(Enter("a", kThree).digest, kThree);
 }
 

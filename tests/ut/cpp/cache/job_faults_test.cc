@@ -20,7 +20,7 @@ TEST_F(Faults, RedisRestartedEmptyInMidIteration) {
   EXPECT_FALSE(Observe().known);
   std::map<std::string, std::string> hyper;
   hyper["a"] = "1";
-  const Status status = Wait(store->Recreate(StatusAt(1), hyper, "description"));
+  const Status status = Wait(store->Recreate(StatusAt(1), hyper, "description", ""));
   EXPECT_EQ(status.current, At(2));
   const Node back = Wait(store->Heartbeat(node, At(2)));
   EXPECT_EQ(Rows(2).nodes.count("a"), 1U);
@@ -63,7 +63,7 @@ TEST_F(Faults, EveryCallFailsWithoutRedis) {
   EXPECT_TRUE(unavailable(Sync(loops, store->Advance(At(1), true, "", ""))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Expire(At(1)))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Observe(At(1)))));
-  EXPECT_TRUE(unavailable(Sync(loops, store->Recreate(StatusAt(1), none, "x"))));
+  EXPECT_TRUE(unavailable(Sync(loops, store->Recreate(StatusAt(1), none, "x", ""))));
   EXPECT_TRUE(unavailable(Sync(loops, store->SetState(At(1), InstanceState::kStop))));
   EXPECT_TRUE(unavailable(Sync(loops, store->NewInstance("i_2", none))));
   EXPECT_TRUE(unavailable(Sync(loops, store->ReplaceDigest(At(1), "a", "b"))));

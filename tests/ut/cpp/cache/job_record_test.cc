@@ -201,14 +201,14 @@ TEST_F(Record, RecreateContinuesWithTheNextIteration) {
   EXPECT_FALSE(Observe().known);
   std::map<std::string, std::string> hyper;
   hyper["a"] = "1";
-  const auto first = Wait(store->Recreate(StatusAt(2), hyper, "description"));
+  const auto first = Wait(store->Recreate(StatusAt(2), hyper, "description", ""));
   EXPECT_EQ(first.current, At(3));
   EXPECT_EQ(first.state, kRunning);
   EXPECT_FALSE(first.last_valid);
   EXPECT_EQ(first.last_reason,
             "The instance status info stored in distributed cache is empty, current iteration: 2");
   // The next Server adopts what the first one wrote.
-  const auto second = Wait(store->Recreate(StatusAt(1), hyper, "other"));
+  const auto second = Wait(store->Recreate(StatusAt(1), hyper, "other", ""));
   EXPECT_EQ(second.current, At(3));
   EXPECT_EQ(Wait(store->AgreeOnModel("other")), "description");
   EXPECT_EQ(Rows(3).hyper.at("a"), "1");
@@ -220,22 +220,62 @@ TEST_F(Record, RecreateKeepsWhatIsOver) {
   Status finished = StatusAt(4);
   finished.state = kFinish;
   finished.last_reason = "done";
-  const auto written = Wait(store->Recreate(finished, none, "description"));
+  const auto written = Wait(store->Recreate(finished, none, "description", ""));
   EXPECT_EQ(written.current, At(4));
   EXPECT_EQ(written.state, kFinish);
   EXPECT_TRUE(written.last_valid);
   EXPECT_EQ(written.last_reason, "done");
   Call({"FLUSHALL"}).value();
-  EXPECT_EQ(Wait(store->Recreate(StatusAt(3), none, "description")).state, kFinish);  // 4 of 3
+  EXPECT_EQ(Wait(store->Recreate(StatusAt(3), none, "description", "")).state, kFinish);  // 4 of 3
   Call({"FLUSHALL"}).value();
   Status disabled = StatusAt(1);
   disabled.state = kDisable;
-  const auto still = Wait(store->Recreate(disabled, none, "description"));
+  const auto still = Wait(store->Recreate(disabled, none, "description", ""));
   EXPECT_EQ(still.state, kDisable);
   EXPECT_EQ(still.current, At(2));
   Call({"SET", Key("instance"), "i_2"}).value();
   Call({"HSET", Key("i_2:status"), "iteration", "6", "state", "0"}).value();
-  EXPECT_EQ(Wait(store->Recreate(StatusAt(1), none, "description")).current, At(6, "i_2"));
+  EXPECT_EQ(Wait(store->Recreate(StatusAt(1), none, "description", "")).current, At(6, "i_2"));
+}
+
+// Redis came back empty, and a Server that started in that moment was faster than those that run.
+TEST_F(Record, RecreateReplacesWhatANewcomerHasBegun) {
+  Open();
+  Wait(store->AgreeOnModel("description"));
+  Call({"FLUSHALL"}).value();
+  const auto newcomer = MakeStore();
+  const std::map<std::string, std::string> none;
+  Status fresh = StatusAt(1);
+  fresh.current.instance = "i_9";
+  EXPECT_TRUE(Wait(newcomer->Open(fresh, none)).created);
+  Wait(newcomer->AgreeOnModel("another"));
+  EXPECT_EQ(Wait(store->Recreate(StatusAt(2), none, "description", "i_8")).current, At(1, "i_9"))
+      << "not the one that was found";
+  EXPECT_EQ(Wait(store->Recreate(StatusAt(2), none, "description", "i_9")).current, At(3));
+  EXPECT_EQ(Wait(store->AgreeOnModel("another")), "description");
+  EXPECT_EQ(Wait(newcomer->Recreate(fresh, none, "another", "i_1")).current, At(3)) << "not back again";
+  EXPECT_EQ(Wait(newcomer->Observe(At(1, "i_9"))).status.current, At(3));
+}
+
+TEST_F(Record, RecreateLeavesAnInstanceAloneThatGoesOn) {
+  Open();
+  Call({"FLUSHALL"}).value();
+  const auto newcomer = MakeStore();
+  const std::map<std::string, std::string> none;
+  Status fresh = StatusAt(1);
+  fresh.current.instance = "i_9";
+  Wait(newcomer->Open(fresh, none));
+  Wait(newcomer->Advance(At(1, "i_9"), true, "valid", ""));
+  EXPECT_EQ(Wait(store->Recreate(StatusAt(2), none, "description", "i_9")).current, At(2, "i_9"));
+}
+
+TEST_F(Record, RecreateLeavesANewInstanceAlone) {
+  Open();
+  const std::map<std::string, std::string> none;
+  const Status begun = Wait(store->NewInstance("i_2", none));
+  EXPECT_EQ(Wait(store->Recreate(StatusAt(1), none, "description", "i_2")).current, begun.current);
+  Call({"DEL", Key("i_1:status")}).value();  // some Server was away for long
+  EXPECT_EQ(Wait(store->Recreate(StatusAt(1), none, "description", "i_2")).current, begun.current);
 }
 
 // What JobStore sends carries a nonce of the call, so these are the same call sent again after a lost answer.
