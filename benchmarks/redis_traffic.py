@@ -1,4 +1,4 @@
-"""What Servers ask of Redis: commands and bytes per device of an iteration, and per second of a Server at rest.
+"""What Servers ask of Redis: commands and bytes per device of an iteration, and per second at rest.
 
 A script counts as one command, as on the wire; what it calls inside Redis does not count. Bytes are those of
 both directions, with what is published to all Servers.
