@@ -10,6 +10,10 @@ namespace {
 using schema::PeerRefusalCode;
 using std::chrono::milliseconds;
 
+std::int64_t Milliseconds(SteadyClock::duration time) {
+  return std::chrono::duration_cast<milliseconds>(time).count();
+}
+
 constexpr milliseconds kConnect{3'000}, kStall{5'000}, kLongestWait{2'000}, kPause{50};
 
 Errc CodeOf(PeerRefusalCode code) {
@@ -36,18 +40,20 @@ Errc CodeOf(PeerRefusalCode code) {
 }  // namespace
 
 PeerCall::PeerCall(std::shared_ptr<Undertaking> undertaking, std::shared_ptr<net::PeerLinks> links,
-                   std::string node_id, std::string address, milliseconds patience)
+                   std::string node_id, std::string address, milliseconds patience,
+                   SteadyClock::time_point until)
     : undertaking_(std::move(undertaking)),
       links_(std::move(links)),
       node_id_(std::move(node_id)),
       address_(std::move(address)),
       patience_(patience),
       wait_(std::min(kLongestWait, patience / 3)),
-      stall_(std::min(kStall, patience)) {}
+      stall_(std::min(kStall, patience)),
+      until_(until) {}
 
 Task<bool> PeerCall::Ask(std::span<const std::uint8_t> frame, std::uint64_t payload_bytes) {
   received_ = 0;
-  while (!undertaking_->ended() && !OutOfPatience()) {
+  while (!undertaking_->ended() && !TooSlow() && !OutOfTime() && !OutOfPatience()) {
     if (std::exchange(pause_, false)) co_await Undertaking::Pause(undertaking_, kPause);
     const bool connected = co_await Connect();
     if (!connected) continue;
@@ -80,7 +86,7 @@ Task<bool> PeerCall::Connect() {
     Fail(Errc::kInvalidArgument, address.error().text);
     co_return false;
   }
-  link_ = std::make_shared<net::PeerLink>(undertaking_->executor());
+  link_ = links_->Make(undertaking_->executor());
   undertaking_->Watch(link_);
   const auto until = SteadyClock::now() + std::min(kConnect, patience_);
   const Result<void> opened = co_await net::PeerLink::Open(link_, *address, until);
@@ -90,9 +96,12 @@ Task<bool> PeerCall::Connect() {
 }
 
 Task<bool> PeerCall::Read(std::span<std::uint8_t> into) {
-  const auto came = co_await net::PeerLink::Read(link_, into, stall_);
+  const auto begun = SteadyClock::now();
+  const auto came = co_await net::PeerLink::Read(link_, into, Pace());
+  waited_ += SteadyClock::now() - begun;
   received_ += came.bytes;
   if (received_ > furthest_) {
+    useful_ += received_ - furthest_;
     furthest_ = received_;
     moved_ = SteadyClock::now();
   }
@@ -128,6 +137,30 @@ void PeerCall::Broke(const std::string& what) {
 void PeerCall::Fail(Errc code, const std::string& what) {
   Drop();
   undertaking_->End(Error{code, "Server '" + node_id_ + "' at " + address_ + ": " + what});
+}
+
+net::PeerPace PeerCall::Pace() const {
+  net::PeerPace pace;
+  pace.stall = stall_;
+  pace.whole = SteadyClock::now() + patience_ + net::TimeOf(useful_, pace.minimum_rate) - waited_;
+  pace.limit = until_;
+  return pace;
+}
+
+bool PeerCall::TooSlow() {
+  if (waited_ < patience_ + net::TimeOf(useful_, net::kPeerMinimumRate)) return false;
+  Fail(Errc::kPeerUnavailable, "sends too slowly: " + std::to_string(useful_) + " bytes in " +
+                                   std::to_string(Milliseconds(waited_)) + " ms");
+  return true;
+}
+
+bool PeerCall::OutOfTime() {
+  // One that has nothing to send yet may wait for the very peer whose answers last too long.
+  const auto later = useful_ > 0 ? milliseconds(0) : kLongestWait;
+  if (until_ == SteadyClock::time_point::max() || SteadyClock::now() < until_ + later) return false;
+  Fail(Errc::kPeerUnavailable,
+       "is not done yet, and all of it has taken too long" + (last_.empty() ? std::string() : ": " + last_));
+  return true;
 }
 
 bool PeerCall::OutOfPatience() {
