@@ -150,7 +150,8 @@ net::PeerPace PeerCall::Pace() const {
 bool PeerCall::TooSlow() {
   if (waited_ < patience_ + net::TimeOf(useful_, net::kPeerMinimumRate)) return false;
   Fail(Errc::kPeerUnavailable, "sends too slowly: " + std::to_string(useful_) + " bytes in " +
-                                   std::to_string(Milliseconds(waited_)) + " ms");
+                                   std::to_string(Milliseconds(waited_)) + " ms, where " +
+                                   std::to_string(net::kPeerMinimumRate) + " a second are expected");
   return true;
 }
 
@@ -159,7 +160,7 @@ bool PeerCall::OutOfTime() {
   const auto later = useful_ > 0 ? milliseconds(0) : kLongestWait;
   if (until_ == SteadyClock::time_point::max() || SteadyClock::now() < until_ + later) return false;
   Fail(Errc::kPeerUnavailable,
-       "is not done yet, and all of it has taken too long" + (last_.empty() ? std::string() : ": " + last_));
+       "is not done, and the time for all of it is over" + (last_.empty() ? std::string() : ": " + last_));
   return true;
 }
 

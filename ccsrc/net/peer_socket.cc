@@ -153,7 +153,7 @@ error_code PeerSocket::Fault(const error_code& fault) const {
 std::string PeerSocket::Text(const error_code& fault) {
   if (fault == asio::error::eof) return "the connection was closed by the other side";
   if (fault == asio::error::operation_aborted) return "the connection was closed";
-  if (fault == asio::error::timed_out) return "nothing came or went for too long";
+  if (fault == asio::error::timed_out) return "too little came or went in time";
   return fault.message();
 }
 
