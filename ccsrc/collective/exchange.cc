@@ -143,7 +143,10 @@ Task<ModelResult> Exchange::Impl::TryFetchModel(std::shared_ptr<Impl> self, Fetc
   };
   const auto undertaking = std::make_shared<Undertaking>(executor, ask);
   undertaking->Start();
-  PeerCall call(undertaking, self->links, request.node_id, request.tcp_address, request.patience);
+  // One that breaks again and again, each time a little later, is not asked for ever.
+  const SteadyClock::time_point until = SteadyClock::now() + 3 * request.patience +
+                                        net::TimeOf(model->float_bytes().size(), net::kPeerMinimumRate);
+  PeerCall call(undertaking, self->links, request.node_id, request.tcp_address, request.patience, until);
   Envelope envelope;
   envelope.fl_name = self->offers->fl_name();
   envelope.sender = self->offers->node_id();

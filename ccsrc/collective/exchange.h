@@ -44,9 +44,8 @@ struct CombineRequest {
   std::shared_ptr<const model::Model> start_model;
   // Asked every few milliseconds, on the caller's loop: true ends the combination with Errc::kStopping.
   std::function<bool()> stop;
-  // A member is given up when it has not moved on for so long, or sends more slowly than
-  // net::kPeerMinimumRate for that long. The whole may take three times that, and what all bytes take at 1
-  // MB/s.
+  // A member is given up when it has not moved on for so long, or is so far behind net::kPeerMinimumRate. The
+  // whole may take three times that, and what all bytes take at 1 MB/s.
   std::chrono::milliseconds patience{10'000};
 };
 

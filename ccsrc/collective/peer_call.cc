@@ -10,10 +10,6 @@ namespace {
 using schema::PeerRefusalCode;
 using std::chrono::milliseconds;
 
-std::int64_t Milliseconds(SteadyClock::duration time) {
-  return std::chrono::duration_cast<milliseconds>(time).count();
-}
-
 constexpr milliseconds kConnect{3'000}, kStall{5'000}, kLongestWait{2'000}, kPause{50};
 
 Errc CodeOf(PeerRefusalCode code) {
@@ -49,7 +45,10 @@ PeerCall::PeerCall(std::shared_ptr<Undertaking> undertaking, std::shared_ptr<net
       patience_(patience),
       wait_(std::min(kLongestWait, patience / 3)),
       stall_(std::min(kStall, patience)),
-      until_(until) {}
+      until_(until),
+      pace_(stall_, patience, net::kPeerMinimumRate) {
+  pace_.SetLimit(until);
+}
 
 Task<bool> PeerCall::Ask(std::span<const std::uint8_t> frame, std::uint64_t payload_bytes) {
   received_ = 0;
@@ -96,12 +95,10 @@ Task<bool> PeerCall::Connect() {
 }
 
 Task<bool> PeerCall::Read(std::span<std::uint8_t> into) {
-  const auto begun = SteadyClock::now();
-  const auto came = co_await net::PeerLink::Read(link_, into, Pace());
-  waited_ += SteadyClock::now() - begun;
+  const auto came = co_await net::PeerLink::Read(link_, into, pace_);
+  has_sent_ = has_sent_ || came.bytes > 0;
   received_ += came.bytes;
   if (received_ > furthest_) {
-    useful_ += received_ - furthest_;
     furthest_ = received_;
     moved_ = SteadyClock::now();
   }
@@ -131,6 +128,7 @@ void PeerCall::Broke(const std::string& what) {
   Drop();
   last_ = what;
   last_code_ = Errc::kPeerUnavailable;
+  at_work_ = false;
   pause_ = true;
 }
 
@@ -139,25 +137,16 @@ void PeerCall::Fail(Errc code, const std::string& what) {
   undertaking_->End(Error{code, "Server '" + node_id_ + "' at " + address_ + ": " + what});
 }
 
-net::PeerPace PeerCall::Pace() const {
-  net::PeerPace pace;
-  pace.stall = stall_;
-  pace.whole = SteadyClock::now() + patience_ + net::TimeOf(useful_, pace.minimum_rate) - waited_;
-  pace.limit = until_;
-  return pace;
-}
-
 bool PeerCall::TooSlow() {
-  if (waited_ < patience_ + net::TimeOf(useful_, net::kPeerMinimumRate)) return false;
-  Fail(Errc::kPeerUnavailable, "sends too slowly: " + std::to_string(useful_) + " bytes in " +
-                                   std::to_string(Milliseconds(waited_)) + " ms, where " +
-                                   std::to_string(net::kPeerMinimumRate) + " a second are expected");
+  if (!pace_.TooSlow()) return false;
+  Fail(Errc::kPeerUnavailable,
+       "sends too slowly, fewer than " + std::to_string(net::kPeerMinimumRate) + " bytes a second");
   return true;
 }
 
 bool PeerCall::OutOfTime() {
   // One that has nothing to send yet may wait for the very peer whose answers last too long.
-  const auto later = useful_ > 0 ? milliseconds(0) : kLongestWait;
+  const auto later = has_sent_ ? milliseconds(0) : kLongestWait;
   if (until_ == SteadyClock::time_point::max() || SteadyClock::now() < until_ + later) return false;
   Fail(Errc::kPeerUnavailable,
        "is not done, and the time for all of it is over" + (last_.empty() ? std::string() : ": " + last_));
@@ -165,8 +154,10 @@ bool PeerCall::OutOfTime() {
 }
 
 bool PeerCall::OutOfPatience() {
-  if (last_.empty() || SteadyClock::now() - moved_ < patience_) return false;
-  Fail(last_code_, "has not moved on for " + std::to_string(patience_.count()) + " ms: " + last_);
+  // One that is at work gives up itself whom it waits for, and then can tell who that is.
+  const milliseconds patience = at_work_ ? 2 * patience_ : patience_;
+  if (last_.empty() || SteadyClock::now() - moved_ < patience) return false;
+  Fail(last_code_, "has not moved on for " + std::to_string(patience.count()) + " ms: " + last_);
   return true;
 }
 
@@ -178,6 +169,7 @@ bool PeerCall::Refused(std::span<const std::uint8_t> head) {
   }
   last_ = refusal->text;
   last_code_ = CodeOf(refusal->code);
+  at_work_ = refusal->code == PeerRefusalCode::NotYet && refusal->progress > 0;
   if (!refusal->final()) {
     if (refusal->progress > progress_) {
       progress_ = refusal->progress;

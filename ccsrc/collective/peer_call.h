@@ -49,7 +49,6 @@ class PeerCall {
   bool OutOfPatience();
   bool TooSlow();
   bool OutOfTime();
-  net::PeerPace Pace() const;
   // False: it may be asked again.
   bool Refused(std::span<const std::uint8_t> head);
   Task<bool> Connect();
@@ -63,10 +62,10 @@ class PeerCall {
   SteadyClock::time_point moved_ = SteadyClock::now();
   // A connection that breaks at the same byte again and again is no progress.
   std::uint64_t received_ = 0, furthest_ = 0;
-  // What has come that is of use, and how long this Server has done nothing but wait for it. While it reads
-  // from others, the peer can't go on, and that is not the peer's time.
-  std::uint64_t useful_ = 0;
-  SteadyClock::duration waited_{0};
+  // While this Server reads from others the peer can't go on, and that is not the peer's time.
+  net::PeerPace pace_;
+  bool has_sent_ = false;       // something of an answer
+  bool at_work_ = false;        // as the peer told last
   std::uint64_t progress_ = 0;  // as the peer told
   std::string last_;            // what happened last
   Errc last_code_ = Errc::kPeerUnavailable;

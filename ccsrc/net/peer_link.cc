@@ -27,8 +27,7 @@ Task<Result<PeerReply>> PeerLink::Ask(Self self, std::span<const std::uint8_t> f
   self->asked_ = true;
   GatherBuffers question;
   question.Add(frame.data(), frame.size());
-  PeerPace pace;
-  pace.limit = SteadyClock::now() + patience;
+  const PeerPace pace(patience, patience, kPeerMinimumRate);
   const error_code unsent = co_await PeerSocket::Write(self->socket_, question, pace);
   if (unsent) {
     self->Close();
@@ -54,7 +53,7 @@ Task<Result<PeerReply>> PeerLink::Ask(Self self, std::span<const std::uint8_t> f
   co_return reply;
 }
 
-Task<PeerSocket::Transfer> PeerLink::Read(Self self, std::span<std::uint8_t> into, PeerPace pace) {
+Task<PeerSocket::Transfer> PeerLink::Read(Self self, std::span<std::uint8_t> into, PeerPace& pace) {
   const auto came = co_await PeerSocket::Read(self->socket_, into, pace);
   self->payload_left_ -= came.bytes;
   if (came.fault) self->Close();

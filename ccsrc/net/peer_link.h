@@ -34,7 +34,7 @@ class PeerLink {
   static Task<Result<PeerReply>> Ask(Self self, std::span<const std::uint8_t> frame,
                                      std::uint64_t payload_bytes, std::chrono::milliseconds patience);
   // The next bytes of the payload; `bytes` of them came even if there is a fault.
-  static Task<PeerSocket::Transfer> Read(Self self, std::span<std::uint8_t> into, PeerPace pace);
+  static Task<PeerSocket::Transfer> Read(Self self, std::span<std::uint8_t> into, PeerPace& pace);
 
   void Close() noexcept { socket_->Close(); }
   Executor executor() const { return socket_->executor(); }

@@ -20,19 +20,30 @@ inline SteadyClock::duration TimeOf(std::uint64_t bytes, std::uint64_t bytes_per
   return std::chrono::duration_cast<SteadyClock::duration>(time);
 }
 
-struct PeerPace {
-  std::chrono::milliseconds stall{10'000};  // without a byte
-  // All of it is done by then, or later by the time that what has come takes at the minimum rate,
-  SteadyClock::time_point whole = SteadyClock::time_point::max();
-  std::uint64_t minimum_rate = kPeerMinimumRate;
-  // but not later than that.
-  SteadyClock::time_point limit = SteadyClock::time_point::max();
+// Of one transfer, or of several that the same peer is asked for one after the other.
+class PeerPace {
+ public:
+  // A peer may be without a byte for `stall`, and `grace` behind the minimum rate.
+  PeerPace(std::chrono::milliseconds stall, std::chrono::milliseconds grace, std::uint64_t minimum_rate)
+      : stall_(stall), grace_(grace), credit_(grace), minimum_rate_(minimum_rate) {}
+  // Whatever comes, it ends then.
+  void SetLimit(SteadyClock::time_point limit) { limit_ = limit; }
 
-  SteadyClock::time_point Next(SteadyClock::time_point now, std::uint64_t bytes) const {
-    const SteadyClock::time_point moving = std::min(now + stall, limit);
-    const SteadyClock::duration earned = TimeOf(bytes, minimum_rate);
-    return whole > moving - earned ? moving : whole + earned;
+  // The peer is waited for from now on. What was not waited for before is not its time.
+  void Resume(SteadyClock::time_point now) { since_ = now; }
+  void Moved(SteadyClock::time_point now, std::uint64_t bytes) {
+    credit_ =
+        std::min<SteadyClock::duration>(grace_, credit_ - (now - since_) + TimeOf(bytes, minimum_rate_));
+    since_ = now;
   }
+  SteadyClock::time_point Next() const { return std::min({since_ + stall_, since_ + credit_, limit_}); }
+  bool TooSlow() const { return credit_ <= SteadyClock::duration::zero(); }
+
+ private:
+  std::chrono::milliseconds stall_, grace_;
+  SteadyClock::duration credit_;
+  std::uint64_t minimum_rate_;
+  SteadyClock::time_point since_, limit_ = SteadyClock::time_point::max();
 };
 
 }  // namespace msfl::net

@@ -42,7 +42,7 @@ struct PeerServerOptions {
   std::chrono::milliseconds header_timeout{10'000};
   std::chrono::milliseconds idle_timeout{60'000};         // between requests
   std::chrono::milliseconds write_stall_timeout{10'000};  // without a byte of an answer taken by the peer
-  // An answer is taken within that, or later by what it has taken at the minimum rate (bytes per second).
+  // How far who takes an answer may be behind the minimum rate (bytes per second).
   std::chrono::milliseconds write_grace{10'000};
   std::uint64_t minimum_rate = kPeerMinimumRate;
 };

@@ -95,10 +95,8 @@ Task<bool> PeerSession::Send(const PeerAnswer& answer) {
   GatherBuffers out;
   out.Add(front.data(), front.size());
   for (const asio::const_buffer& piece : answer.payload) out.Add(piece.data(), piece.size());
-  PeerPace pace;
-  pace.stall = context_.options.write_stall_timeout;
-  pace.whole = SteadyClock::now() + context_.options.write_grace;
-  pace.minimum_rate = context_.options.minimum_rate;
+  const PeerServerOptions& options = context_.options;
+  const PeerPace pace(options.write_stall_timeout, options.write_grace, options.minimum_rate);
   const error_code fault = co_await PeerSocket::Write(socket_, out, pace);
   if (fault == asio::error::timed_out) Struck(PeerLimit::kAnswerTime);
   co_return !fault;

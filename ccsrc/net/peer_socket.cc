@@ -72,14 +72,16 @@ Task<PeerSocket::Transfer> PeerSocket::ReadSome(Self self, std::span<std::uint8_
   co_return transfer;
 }
 
-Task<PeerSocket::Transfer> PeerSocket::Read(Self self, std::span<std::uint8_t> into, PeerPace pace) {
+Task<PeerSocket::Transfer> PeerSocket::Read(Self self, std::span<std::uint8_t> into, PeerPace& pace) {
   Transfer transfer;
+  pace.Resume(SteadyClock::now());
   while (transfer.bytes < into.size() && !transfer.fault) {
-    self->WaitUntil(pace.Next(SteadyClock::now(), transfer.bytes));
+    self->WaitUntil(pace.Next());
     const asio::mutable_buffer rest(into.data() + transfer.bytes, into.size() - transfer.bytes);
     const std::size_t came =
         co_await self->stream_.async_read_some(rest, asio::redirect_error(kAwait, transfer.fault));
     transfer.bytes += came;
+    pace.Moved(SteadyClock::now(), came);
     self->traffic_->received.fetch_add(came, std::memory_order_relaxed);
     transfer.fault = self->Fault(transfer.fault);
   }
@@ -89,13 +91,13 @@ Task<PeerSocket::Transfer> PeerSocket::Read(Self self, std::span<std::uint8_t> i
 
 Task<error_code> PeerSocket::Write(Self self, GatherBuffers buffers, PeerPace pace) {
   error_code fault;
-  std::uint64_t gone = 0;
+  pace.Resume(SteadyClock::now());
   while (!buffers.empty() && !fault) {
-    self->WaitUntil(pace.Next(SteadyClock::now(), gone));
+    self->WaitUntil(pace.Next());
     const std::size_t written =
         co_await self->stream_.async_write_some(buffers, asio::redirect_error(kAwait, fault));
     buffers.Consume(written);
-    gone += written;
+    pace.Moved(SteadyClock::now(), written);
     self->traffic_->sent.fetch_add(written, std::memory_order_relaxed);
     fault = self->Fault(fault);
   }

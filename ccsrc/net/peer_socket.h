@@ -39,8 +39,8 @@ class PeerSocket : public std::enable_shared_from_this<PeerSocket> {
   static Task<error_code> Connect(Self self, PeerAddress address, SteadyClock::time_point until);
   // What is there, at least a byte.
   static Task<Transfer> ReadSome(Self self, std::span<std::uint8_t> into, SteadyClock::time_point until);
-  // All of it, or the peer misses its pace. `bytes` came even if there is a fault.
-  static Task<Transfer> Read(Self self, std::span<std::uint8_t> into, PeerPace pace);
+  // All of it, or the peer misses its pace, which has to live so long. `bytes` came even if there is a fault.
+  static Task<Transfer> Read(Self self, std::span<std::uint8_t> into, PeerPace& pace);
   static Task<error_code> Write(Self self, GatherBuffers buffers, PeerPace pace);
 
   // What is waited for fails soon after.

@@ -159,6 +159,13 @@ TEST_F(SlowPeerTest, OneThatIsFastEnoughIsWaitedFor) {
   }
 }
 
+TEST_F(SlowPeerTest, OneThatWaitsForASlowOneMovesOnWithIt) {
+  StartAndUpload(3);
+  // A chunk of sums takes a second of these, and nobody waits so long for one that does not move on.
+  const Throttle throttle(nodes[2]->server->port(), 50'000, milliseconds(50));
+  EXPECT_NE(TheSame(CombineThrough(throttle, milliseconds(400))), nullptr);
+}
+
 TEST_F(SlowPeerTest, WhoeverWaitsForASlowOneIsNotBlamedForIt) {
   StartAndUpload(4);
   const Throttle throttle(nodes[3]->server->port(), 500, milliseconds(10));

@@ -100,7 +100,8 @@ class PeerServerTest : public testing::Test {
     outcome.reply = *reply;
     if (!reply->refused) {
       outcome.payload.resize(expected);
-      const auto came = co_await PeerLink::Read(link, outcome.payload, PeerPace{});
+      PeerPace pace(kLong, kLong, kPeerMinimumRate);
+      const auto came = co_await PeerLink::Read(link, outcome.payload, pace);
       EXPECT_FALSE(came.fault) << came.fault.message();
     }
     test->links.GiveBack(test->address, link);

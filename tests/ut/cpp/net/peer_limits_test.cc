@@ -210,20 +210,33 @@ TEST_F(PeerLimitsTest, BytesAreCountedOnBothSides) {
   EXPECT_EQ(server->traffic().sent, kAnswer);
 }
 
-TEST(PeerPace, WhatHasComeGivesTimeAndNothingElseDoes) {
-  const SteadyClock::time_point start{};
-  PeerPace pace;
-  pace.stall = milliseconds(5'000);
-  EXPECT_EQ(pace.Next(start, 0), start + milliseconds(5'000));
-  EXPECT_EQ(pace.Next(start, UINT64_MAX), start + milliseconds(5'000));
-  pace.whole = start + milliseconds(7'000);
-  pace.minimum_rate = 1000;
-  EXPECT_EQ(pace.Next(start + milliseconds(4'000), 0), start + milliseconds(7'000));
-  EXPECT_EQ(pace.Next(start + milliseconds(4'000), 1'000), start + milliseconds(8'000));
-  EXPECT_EQ(pace.Next(start + milliseconds(4'000), 9'000), start + milliseconds(9'000));
-  EXPECT_EQ(pace.Next(start + milliseconds(4'000), UINT64_MAX), start + milliseconds(9'000));
-  pace.limit = start + milliseconds(7'500);
-  EXPECT_EQ(pace.Next(start + milliseconds(4'000), 9'000), start + milliseconds(7'500));
+TEST(PeerPace, WhatHasComeGivesTimeUpToTheGrace) {
+  SteadyClock::time_point now{};
+  PeerPace pace(milliseconds(5'000), milliseconds(10'000), 1000);
+  const auto left = [&] { return pace.Next() - now; };
+  const auto wait = [&](int ms, std::uint64_t bytes) {
+    now += milliseconds(ms);
+    pace.Moved(now, bytes);
+  };
+  pace.Resume(now);
+  EXPECT_EQ(left(), milliseconds(5'000));
+  wait(4'000, 0);
+  wait(4'000, 1'000);
+  EXPECT_EQ(left(), milliseconds(3'000));
+  // What it has sent fast before does not excuse that it trickles.
+  wait(1, UINT64_MAX);
+  wait(4'000, 1);
+  wait(4'000, 1);
+  EXPECT_EQ(left(), milliseconds(2'002));
+  // The time in which it was not waited for does not count.
+  now += std::chrono::hours(1);
+  pace.Resume(now);
+  EXPECT_EQ(left(), milliseconds(2'002));
+  pace.SetLimit(now + milliseconds(500));
+  EXPECT_EQ(left(), milliseconds(500));
+  EXPECT_FALSE(pace.TooSlow());
+  wait(2'002, 0);
+  EXPECT_TRUE(pace.TooSlow());
 }
 
 }  // namespace
