@@ -10,6 +10,9 @@ from mindspore_federated import log
 
 # Beside the connections of devices: the cache, listening sockets, files, the interpreter.
 OWN_DESCRIPTORS = 256
+# To and from other Servers: what their port bears, and what is kept for the next question. Few clusters need
+# all of it, so no machine that has less is complained of.
+_PEER_DESCRIPTORS = 1024 + 256 + 1024
 _SHARE_FOR_BODIES = 4
 _MIB = 2**20
 
@@ -77,19 +80,20 @@ def warn_of_body_memory(configured: int) -> None:
 
 def allow_connections(count: int) -> None:
     """Raises the soft limit on open files as far as `count` connections need; warns if that is too little."""
-    wanted = count + OWN_DESCRIPTORS
+    needed = count + OWN_DESCRIPTORS
+    wanted = needed + _PEER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
     possible = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if possible > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
-    if possible < wanted:
+    if possible < needed:
         log.warning(
             "Open files are limited to %d, too few for client.connection_num %d: connections beyond the "
             "limit wait or are refused. Raise it (ulimit -Hn %d, LimitNOFILE= with systemd) or lower "
             "client.connection_num.",
             possible,
             count,
-            wanted,
+            needed,
         )

@@ -30,7 +30,7 @@ struct Combination {
   const std::size_t rank;                       // of this Server
   const std::vector<std::uint64_t> data_sizes;  // of its own sum, by feature
   const std::shared_ptr<model::Model> model;    // each part is written by whoever averages or fetches it
-  std::atomic<std::uint64_t> progress{1};       // grows while the own segment is averaged
+  std::atomic<std::uint64_t> progress{1};       // grows while the own segment is read and averaged
   std::atomic<bool> left{false};                // Exchange::Leave
 };
 

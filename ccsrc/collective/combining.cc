@@ -14,12 +14,26 @@ namespace {
 // the cache when it is added, and that others on the loop wait for less than a millisecond.
 constexpr std::size_t kChunkElements = 64 * 1024;
 
+// Of all that a Server reads while it combines, in bytes per second: who is just above the rate of an answer
+// must not draw out what the others wait for. Beside it members may begin late, and each step may stall.
+constexpr std::uint64_t kMinimumRate = 1'000'000;
+constexpr int kSteps = 3;
+
 }  // namespace
 
 struct Combining::Source {
   std::unique_ptr<PeerCall> call;  // null: this Server itself
   std::unique_ptr<SumReader> reader;
 };
+
+SteadyClock::duration Combining::TimeAllowed(const Combination& combination,
+                                             std::chrono::milliseconds patience) {
+  const std::uint64_t others = combination.members.size() - 1;
+  const std::uint64_t own = combination.segment().size();
+  const std::uint64_t sums = others * own * sizeof(double);
+  const std::uint64_t averages = (combination.model->layout().aggregated_elements() - own) * sizeof(float);
+  return kSteps * patience + net::TimeOf(sums + averages, kMinimumRate);
+}
 
 Task<> Combining::Run() {
   const std::size_t count = request_.members.size();
@@ -56,7 +70,7 @@ Task<> Combining::AverageSegment() {
     if (i == combination.rank) continue;
     const Member& member = request_.members[i];
     sources[i].call = std::make_unique<PeerCall>(parts_.undertaking, parts_.links, member.node_id,
-                                                 member.tcp_address, request_.patience);
+                                                 member.tcp_address, request_.patience, until_);
     sources[i].reader = std::make_unique<SumReader>(*sources[i].call, EnvelopeFor(member, *sources[i].call),
                                                     parts_.combination, i, segment);
     begins.push_back(Begin(*sources[i].reader));
@@ -119,7 +133,8 @@ Task<> Combining::FetchSegment(std::size_t member) {
   const model::FlatRange segment = combination.SegmentOf(member);
   if (segment.empty()) co_return;
   const Member& owner = request_.members[member];
-  PeerCall call(parts_.undertaking, parts_.links, owner.node_id, owner.tcp_address, request_.patience);
+  PeerCall call(parts_.undertaking, parts_.links, owner.node_id, owner.tcp_address, request_.patience,
+                until_);
   const Envelope envelope = EnvelopeFor(owner, call);
   const Bytes request = EncodeAverageRequest(envelope, combination.key, segment);
   const model::ByteRange bytes = model::FloatBytes(combination.model->layout(), segment);

@@ -25,13 +25,19 @@ class Combining {
     std::shared_ptr<Undertaking> undertaking;
     std::shared_ptr<Combination> combination;
   };
-  Combining(Parts parts, CombineRequest request) : parts_(std::move(parts)), request_(std::move(request)) {}
+  Combining(Parts parts, CombineRequest request)
+      : parts_(std::move(parts)),
+        request_(std::move(request)),
+        until_(SteadyClock::now() + TimeAllowed(*parts_.combination, request_.patience)) {}
 
   Task<> Run();
   // Of the model, once Run is done without a failure. To be called once.
   std::string Digest();
 
  private:
+  static SteadyClock::duration TimeAllowed(const Combination& combination,
+                                           std::chrono::milliseconds patience);
+
   struct Source;  // of the parts that are added, one for each member
 
   Task<> AverageSegment();
@@ -46,6 +52,7 @@ class Combining {
 
   const Parts parts_;
   const CombineRequest request_;
+  const SteadyClock::time_point until_;
   model::Digester digester_;  // alone: of what is averaged already
 };
 

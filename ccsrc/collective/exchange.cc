@@ -42,6 +42,8 @@ struct Exchange::Impl {
   Impl(std::string fl_name, std::string node_id, std::shared_ptr<BufferPool> pool_)
       : offers(std::make_shared<Offers>(std::move(fl_name), std::move(node_id))), pool(std::move(pool_)) {}
 
+  static Task<Result<Combined>> CountedCombine(std::shared_ptr<Impl> self, CombineRequest request);
+  static Task<ModelResult> CountedFetch(std::shared_ptr<Impl> self, FetchRequest request);
   static Task<Result<Combined>> Combine(std::shared_ptr<Impl> self, CombineRequest request);
   static Task<Result<Combined>> TryCombine(std::shared_ptr<Impl> self, CombineRequest request,
                                            std::size_t rank);
@@ -51,7 +53,25 @@ struct Exchange::Impl {
   const std::shared_ptr<Offers> offers;
   const std::shared_ptr<net::PeerLinks> links = std::make_shared<net::PeerLinks>();
   const std::shared_ptr<BufferPool> pool;
+  ExchangeStatistics statistics;
 };
+
+Task<Result<Combined>> Exchange::Impl::CountedCombine(std::shared_ptr<Impl> self, CombineRequest request) {
+  const SteadyClock::time_point begun = SteadyClock::now();
+  Result<Combined> combined = co_await Combine(self, std::move(request));
+  std::optional<Errc> fault;
+  if (!combined) fault = combined.error().code;
+  self->statistics.NoteCombination(fault, SteadyClock::now() - begun);
+  co_return combined;
+}
+
+Task<ModelResult> Exchange::Impl::CountedFetch(std::shared_ptr<Impl> self, FetchRequest request) {
+  ModelResult fetched = co_await FetchModel(self, std::move(request));
+  std::optional<Errc> fault;
+  if (!fetched) fault = fetched.error().code;
+  self->statistics.NoteFetch(fault);
+  co_return fetched;
+}
 
 Task<Result<Combined>> Exchange::Impl::Combine(std::shared_ptr<Impl> self, CombineRequest request) {
   std::string fault;
@@ -123,7 +143,10 @@ Task<ModelResult> Exchange::Impl::TryFetchModel(std::shared_ptr<Impl> self, Fetc
   };
   const auto undertaking = std::make_shared<Undertaking>(executor, ask);
   undertaking->Start();
-  PeerCall call(undertaking, self->links, request.node_id, request.tcp_address, request.patience);
+  // One that breaks again and again, each time a little later, is not asked for ever.
+  const SteadyClock::time_point until = SteadyClock::now() + 3 * request.patience +
+                                        net::TimeOf(model->float_bytes().size(), net::kPeerMinimumRate);
+  PeerCall call(undertaking, self->links, request.node_id, request.tcp_address, request.patience, until);
   Envelope envelope;
   envelope.fl_name = self->offers->fl_name();
   envelope.sender = self->offers->node_id();
@@ -153,11 +176,11 @@ Exchange::Exchange(std::string fl_name, std::string node_id, std::shared_ptr<Buf
 Exchange::~Exchange() { Cancel(); }
 
 Task<Result<Combined>> Exchange::Combine(CombineRequest request) {
-  return Impl::Combine(impl_, std::move(request));
+  return Impl::CountedCombine(impl_, std::move(request));
 }
 
 Task<ModelResult> Exchange::FetchModel(FetchRequest request) {
-  return Impl::FetchModel(impl_, std::move(request));
+  return Impl::CountedFetch(impl_, std::move(request));
 }
 
 void Exchange::Leave(std::string_view instance, std::uint64_t iteration) {
@@ -176,8 +199,18 @@ void Exchange::Cancel() {
 }
 
 net::PeerHandler Exchange::Handler() {
-  return
-      [offers = impl_->offers](std::span<const std::uint8_t> head) { return Offers::Answer(offers, head); };
+  net::PeerHandler handler;
+  handler.answer = [offers = impl_->offers](std::span<const std::uint8_t> head) {
+    return Offers::Answer(offers, head);
+  };
+  handler.recognises = [offers = impl_->offers](std::span<const std::uint8_t> head) {
+    return offers->IsAsked(head);
+  };
+  return handler;
 }
+
+const ExchangeStatistics& Exchange::statistics() const { return impl_->statistics; }
+
+const net::PeerTraffic& Exchange::traffic() const { return impl_->links->traffic(); }
 
 }  // namespace msfl::collective

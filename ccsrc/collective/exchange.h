@@ -19,9 +19,11 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/task.h"
+#include "collective/exchange_statistics.h"
 #include "model/model.h"
 #include "model/running_sum.h"
 #include "net/peer_server.h"
+#include "net/peer_socket.h"
 
 namespace msfl::collective {
 
@@ -42,7 +44,8 @@ struct CombineRequest {
   std::shared_ptr<const model::Model> start_model;
   // Asked every few milliseconds, on the caller's loop: true ends the combination with Errc::kStopping.
   std::function<bool()> stop;
-  // A member is given up when it has not moved on for so long.
+  // A member is given up when it has not moved on for so long, or is so far behind net::kPeerMinimumRate. The
+  // whole may take three times that, and what all bytes take at 1 MB/s.
   std::chrono::milliseconds patience{10'000};
 };
 
@@ -76,7 +79,7 @@ class Exchange {
   // again then, with other members too. A combination replaces the one before. Runs on the caller's loop.
   // - kDisagreement: the sum holds another number of uploads than the members' list says, or a peer's does
   // - kNotFinite: an average is NaN or infinite; all members are told so
-  // - kPeerUnavailable: a member can't be reached, or does not move on
+  // - kPeerUnavailable: a member can't be reached, does not move on, or is too slow
   // - kPeerRefused: a member has left the iteration, belongs to another job, combines the sums of other
   //   members, or has failed itself
   // - kStopping: `stop`, Cancel() or Leave()
@@ -97,7 +100,7 @@ class Exchange {
 
   // A model of one peer, complete, its digest checked. Runs on the caller's loop.
   // - kModelUnknown: the peer does not hold it
-  // - kPeerUnavailable: the peer can't be reached, or does not move on
+  // - kPeerUnavailable: the peer can't be reached, does not move on, or is too slow
   // - kPeerRefused: it belongs to another job, or is another node
   // - kDisagreement: what came is not what was asked for
   // - kStopping: `stop`, Cancel()
@@ -110,6 +113,10 @@ class Exchange {
 
   // What net::PeerServer answers with. It may outlive this object.
   net::PeerHandler Handler();
+
+  const ExchangeStatistics& statistics() const;
+  // Of what this Server has asked for.
+  const net::PeerTraffic& traffic() const;
 
  private:
   struct Impl;

@@ -170,6 +170,12 @@ std::optional<Refusal> Offers::RefusalOfAverage(const schema::AverageQuestion& q
   return refusal;
 }
 
+bool Offers::IsAsked(std::span<const std::uint8_t> head) const {
+  const schema::PeerRequest* const request = VerifyRequest(head);
+  return request != nullptr && request->fl_name()->string_view() == fl_name_ &&
+         request->receiver()->string_view() == node_id_;
+}
+
 Task<net::PeerAnswer> Offers::Answer(std::shared_ptr<Offers> self, std::span<const std::uint8_t> head) {
   const schema::PeerRequest* const request = VerifyRequest(head);
   if (request == nullptr) co_return Encoded(Refuse(Code::Invalid, "the request can't be read"));

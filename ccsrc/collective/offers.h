@@ -39,6 +39,8 @@ class Offers {
   const std::string& fl_name() const { return fl_name_; }
   const std::string& node_id() const { return node_id_; }
 
+  // A request of this job, to this Server.
+  bool IsAsked(std::span<const std::uint8_t> head) const;
   static Task<net::PeerAnswer> Answer(std::shared_ptr<Offers> self, std::span<const std::uint8_t> head);
 
  private:

@@ -36,18 +36,23 @@ Errc CodeOf(PeerRefusalCode code) {
 }  // namespace
 
 PeerCall::PeerCall(std::shared_ptr<Undertaking> undertaking, std::shared_ptr<net::PeerLinks> links,
-                   std::string node_id, std::string address, milliseconds patience)
+                   std::string node_id, std::string address, milliseconds patience,
+                   SteadyClock::time_point until)
     : undertaking_(std::move(undertaking)),
       links_(std::move(links)),
       node_id_(std::move(node_id)),
       address_(std::move(address)),
       patience_(patience),
       wait_(std::min(kLongestWait, patience / 3)),
-      stall_(std::min(kStall, patience)) {}
+      stall_(std::min(kStall, patience)),
+      until_(until),
+      pace_(stall_, patience, net::kPeerMinimumRate) {
+  pace_.SetLimit(until);
+}
 
 Task<bool> PeerCall::Ask(std::span<const std::uint8_t> frame, std::uint64_t payload_bytes) {
   received_ = 0;
-  while (!undertaking_->ended() && !OutOfPatience()) {
+  while (!undertaking_->ended() && !TooSlow() && !OutOfTime() && !OutOfPatience()) {
     if (std::exchange(pause_, false)) co_await Undertaking::Pause(undertaking_, kPause);
     const bool connected = co_await Connect();
     if (!connected) continue;
@@ -80,7 +85,7 @@ Task<bool> PeerCall::Connect() {
     Fail(Errc::kInvalidArgument, address.error().text);
     co_return false;
   }
-  link_ = std::make_shared<net::PeerLink>(undertaking_->executor());
+  link_ = links_->Make(undertaking_->executor());
   undertaking_->Watch(link_);
   const auto until = SteadyClock::now() + std::min(kConnect, patience_);
   const Result<void> opened = co_await net::PeerLink::Open(link_, *address, until);
@@ -90,7 +95,8 @@ Task<bool> PeerCall::Connect() {
 }
 
 Task<bool> PeerCall::Read(std::span<std::uint8_t> into) {
-  const auto came = co_await net::PeerLink::Read(link_, into, stall_);
+  const auto came = co_await net::PeerLink::Read(link_, into, pace_);
+  has_sent_ = has_sent_ || came.bytes > 0;
   received_ += came.bytes;
   if (received_ > furthest_) {
     furthest_ = received_;
@@ -122,6 +128,7 @@ void PeerCall::Broke(const std::string& what) {
   Drop();
   last_ = what;
   last_code_ = Errc::kPeerUnavailable;
+  at_work_ = false;
   pause_ = true;
 }
 
@@ -130,9 +137,27 @@ void PeerCall::Fail(Errc code, const std::string& what) {
   undertaking_->End(Error{code, "Server '" + node_id_ + "' at " + address_ + ": " + what});
 }
 
+bool PeerCall::TooSlow() {
+  if (!pace_.TooSlow()) return false;
+  Fail(Errc::kPeerUnavailable,
+       "sends too slowly, fewer than " + std::to_string(net::kPeerMinimumRate) + " bytes a second");
+  return true;
+}
+
+bool PeerCall::OutOfTime() {
+  // One that has nothing to send yet may wait for the very peer whose answers last too long.
+  const auto later = has_sent_ ? milliseconds(0) : kLongestWait;
+  if (until_ == SteadyClock::time_point::max() || SteadyClock::now() < until_ + later) return false;
+  Fail(Errc::kPeerUnavailable,
+       "is not done, and the time for all of it is over" + (last_.empty() ? std::string() : ": " + last_));
+  return true;
+}
+
 bool PeerCall::OutOfPatience() {
-  if (last_.empty() || SteadyClock::now() - moved_ < patience_) return false;
-  Fail(last_code_, "has not moved on for " + std::to_string(patience_.count()) + " ms: " + last_);
+  // One that is at work gives up itself whom it waits for, and then can tell who that is.
+  const milliseconds patience = at_work_ ? 2 * patience_ : patience_;
+  if (last_.empty() || SteadyClock::now() - moved_ < patience) return false;
+  Fail(last_code_, "has not moved on for " + std::to_string(patience.count()) + " ms: " + last_);
   return true;
 }
 
@@ -144,6 +169,7 @@ bool PeerCall::Refused(std::span<const std::uint8_t> head) {
   }
   last_ = refusal->text;
   last_code_ = CodeOf(refusal->code);
+  at_work_ = refusal->code == PeerRefusalCode::NotYet && refusal->progress > 0;
   if (!refusal->final()) {
     if (refusal->progress > progress_) {
       progress_ = refusal->progress;

@@ -20,8 +20,10 @@ namespace msfl::collective {
 
 class PeerCall {
  public:
+  // `until`: the whole undertaking's limit.
   PeerCall(std::shared_ptr<Undertaking> undertaking, std::shared_ptr<net::PeerLinks> links,
-           std::string node_id, std::string address, std::chrono::milliseconds patience);
+           std::string node_id, std::string address, std::chrono::milliseconds patience,
+           SteadyClock::time_point until = SteadyClock::time_point::max());
   ~PeerCall() { Drop(); }
   PeerCall(const PeerCall&) = delete;
   PeerCall& operator=(const PeerCall&) = delete;
@@ -45,6 +47,8 @@ class PeerCall {
   void Drop();
   void Broke(const std::string& what);
   bool OutOfPatience();
+  bool TooSlow();
+  bool OutOfTime();
   // False: it may be asked again.
   bool Refused(std::span<const std::uint8_t> head);
   Task<bool> Connect();
@@ -53,10 +57,15 @@ class PeerCall {
   const std::shared_ptr<net::PeerLinks> links_;
   const std::string node_id_, address_;
   const std::chrono::milliseconds patience_, wait_, stall_;
+  const SteadyClock::time_point until_;
   std::shared_ptr<net::PeerLink> link_;
   SteadyClock::time_point moved_ = SteadyClock::now();
   // A connection that breaks at the same byte again and again is no progress.
   std::uint64_t received_ = 0, furthest_ = 0;
+  // While this Server reads from others the peer can't go on, and that is not the peer's time.
+  net::PeerPace pace_;
+  bool has_sent_ = false;       // something of an answer
+  bool at_work_ = false;        // as the peer told last
   std::uint64_t progress_ = 0;  // as the peer told
   std::string last_;            // what happened last
   Errc last_code_ = Errc::kPeerUnavailable;

@@ -1,10 +1,14 @@
 #include "collective/sum_reader.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace msfl::collective {
 
 namespace {
+
+// At the minimum rate, a second of progress that those who wait for the average are told of.
+constexpr std::size_t kPieceElements = 16 * 1024;
 
 template <class Element>
 std::span<std::uint8_t> BytesOf(std::span<Element> elements) {
@@ -13,7 +17,7 @@ std::span<std::uint8_t> BytesOf(std::span<Element> elements) {
 
 }  // namespace
 
-SumReader::SumReader(PeerCall& call, Envelope envelope, std::shared_ptr<const Combination> combination,
+SumReader::SumReader(PeerCall& call, Envelope envelope, std::shared_ptr<Combination> combination,
                      std::size_t member, model::FlatRange range)
     : call_(call),
       envelope_(std::move(envelope)),
@@ -42,16 +46,21 @@ Task<bool> SumReader::Begin() {
 }
 
 Task<bool> SumReader::Read(std::span<double> into) {
-  call_.Renew();
-  while (true) {
-    if (!call_.answering()) {
-      const bool begun = co_await Begin();
-      if (!begun) co_return false;
+  while (!into.empty()) {
+    const std::span<double> piece = into.first(std::min(kPieceElements, into.size()));
+    call_.Renew();
+    while (true) {
+      if (!call_.answering()) {
+        const bool begun = co_await Begin();
+        if (!begun) co_return false;
+      }
+      const bool read = co_await call_.Read(BytesOf(piece));
+      if (read) break;
     }
-    const bool read = co_await call_.Read(BytesOf(into));
-    if (read) break;
+    combination_->progress.fetch_add(1, std::memory_order_relaxed);
+    left_.begin += piece.size();
+    into = into.subspan(piece.size());
   }
-  left_.begin += into.size();
   if (left_.empty()) call_.Finish();
   co_return true;
 }

@@ -14,8 +14,8 @@ namespace msfl::collective {
 
 class SumReader {
  public:
-  SumReader(PeerCall& call, Envelope envelope, std::shared_ptr<const Combination> combination,
-            std::size_t member, model::FlatRange range);
+  SumReader(PeerCall& call, Envelope envelope, std::shared_ptr<Combination> combination, std::size_t member,
+            model::FlatRange range);
 
   // The data sizes are there, and the sums are on their way. False, as with Read: the undertaking has ended.
   Task<bool> Begin();
@@ -25,7 +25,7 @@ class SumReader {
  private:
   PeerCall& call_;
   const Envelope envelope_;
-  const std::shared_ptr<const Combination> combination_;
+  const std::shared_ptr<Combination> combination_;
   const std::size_t member_;
   model::FlatRange left_;  // not read yet; a new connection goes on there
   std::vector<std::uint64_t> data_sizes_;

@@ -27,7 +27,8 @@ Task<Result<PeerReply>> PeerLink::Ask(Self self, std::span<const std::uint8_t> f
   self->asked_ = true;
   GatherBuffers question;
   question.Add(frame.data(), frame.size());
-  const error_code unsent = co_await PeerSocket::Write(self->socket_, question, patience);
+  const PeerPace pace(patience, patience, kPeerMinimumRate);
+  const error_code unsent = co_await PeerSocket::Write(self->socket_, question, pace);
   if (unsent) {
     self->Close();
     co_return Unavailable(PeerSocket::Text(unsent));
@@ -35,9 +36,9 @@ Task<Result<PeerReply>> PeerLink::Ask(Self self, std::span<const std::uint8_t> f
   PeerFrameReader::Expected expected;
   expected.answer_payload_bytes = payload_bytes;
   PeerFrameReader reader(expected);
+  const auto until = SteadyClock::now() + patience;
   while (!reader.complete()) {
-    const auto came =
-        co_await PeerSocket::ReadSome(self->socket_, reader.Wanted(), SteadyClock::now() + patience);
+    const auto came = co_await PeerSocket::ReadSome(self->socket_, reader.Wanted(), until);
     if (!came.fault) reader.Received(came.bytes);
     if (!came.fault && reader.fault() == PeerFrameReader::Fault::kNone) continue;
     self->Close();
@@ -52,9 +53,8 @@ Task<Result<PeerReply>> PeerLink::Ask(Self self, std::span<const std::uint8_t> f
   co_return reply;
 }
 
-Task<PeerSocket::Transfer> PeerLink::Read(Self self, std::span<std::uint8_t> into,
-                                          std::chrono::milliseconds patience) {
-  const auto came = co_await PeerSocket::Read(self->socket_, into, patience);
+Task<PeerSocket::Transfer> PeerLink::Read(Self self, std::span<std::uint8_t> into, PeerPace& pace) {
+  const auto came = co_await PeerSocket::Read(self->socket_, into, pace);
   self->payload_left_ -= came.bytes;
   if (came.fault) self->Close();
   co_return came;
@@ -62,15 +62,27 @@ Task<PeerSocket::Transfer> PeerLink::Read(Self self, std::span<std::uint8_t> int
 
 std::shared_ptr<PeerLink> PeerLinks::Take(const std::string& address, const Executor& executor) {
   const std::lock_guard lock(mutex_);
+  Sweep(executor);
+  while (true) {
+    const auto found = std::ranges::find_if(idle_, [&](const Idle& idle) {
+      return idle.address == address && idle.link->executor() == executor;
+    });
+    if (found == idle_.end()) return nullptr;
+    std::shared_ptr<PeerLink> link = std::move(found->link);
+    idle_.erase(found);
+    if (!link->socket_->Stale()) return link;
+  }
+}
+
+// Those to Servers that are gone. It costs a call to the system for each, which a hundred Servers that take
+// two each should not pay for every one of them.
+void PeerLinks::Sweep(const Executor& executor) {
+  const auto now = SteadyClock::now();
+  if (now - swept_ < kSweepInterval) return;
+  swept_ = now;
   std::erase_if(idle_, [&](const Idle& idle) {
     return idle.link->executor() == executor && idle.link->socket_->Stale();
   });
-  const auto found = std::ranges::find_if(
-      idle_, [&](const Idle& idle) { return idle.address == address && idle.link->executor() == executor; });
-  if (found == idle_.end()) return nullptr;
-  std::shared_ptr<PeerLink> link = std::move(found->link);
-  idle_.erase(found);
-  return link;
 }
 
 void PeerLinks::GiveBack(const std::string& address, std::shared_ptr<PeerLink> link) {

@@ -23,18 +23,18 @@ struct PeerReply {
 // One question at a time. All on the loop of `executor`. Errors say what happened, not to whom.
 class PeerLink {
  public:
-  explicit PeerLink(const Executor& executor) : socket_(std::make_shared<PeerSocket>(TcpStream(executor))) {}
+  PeerLink(const Executor& executor, std::shared_ptr<PeerTraffic> traffic)
+      : socket_(std::make_shared<PeerSocket>(TcpStream(executor), std::move(traffic))) {}
   ~PeerLink() { socket_->Close(); }
   using Self = std::shared_ptr<PeerLink>;
 
   static Task<Result<void>> Open(Self self, PeerAddress address, SteadyClock::time_point until);
-  // `frame` is from EncodePeerFrame. The reply is one of exactly `payload_bytes`, or a refusal; whoever
-  // answers may take `patience` between any two bytes.
+  // `frame` is from EncodePeerFrame. The reply is one of exactly `payload_bytes`, or a refusal; its head has
+  // to be there within `patience`.
   static Task<Result<PeerReply>> Ask(Self self, std::span<const std::uint8_t> frame,
                                      std::uint64_t payload_bytes, std::chrono::milliseconds patience);
   // The next bytes of the payload; `bytes` of them came even if there is a fault.
-  static Task<PeerSocket::Transfer> Read(Self self, std::span<std::uint8_t> into,
-                                         std::chrono::milliseconds patience);
+  static Task<PeerSocket::Transfer> Read(Self self, std::span<std::uint8_t> into, PeerPace& pace);
 
   void Close() noexcept { socket_->Close(); }
   Executor executor() const { return socket_->executor(); }
@@ -53,6 +53,11 @@ class PeerLink {
 // Thread-safe.
 class PeerLinks {
  public:
+  // One that is not open yet.
+  std::shared_ptr<PeerLink> Make(const Executor& executor) {
+    return std::make_shared<PeerLink>(executor, traffic_);
+  }
+  const PeerTraffic& traffic() const { return *traffic_; }
   // An idle link of that loop to the address, or null.
   std::shared_ptr<PeerLink> Take(const std::string& address, const Executor& executor);
   // Keeps it, if its last answer is complete.
@@ -61,13 +66,18 @@ class PeerLinks {
   void Close();
 
  private:
-  static constexpr std::size_t kMaxIdle = 128, kMaxIdlePerAddress = 2;
+  static constexpr std::size_t kMaxIdle = 1024, kMaxIdlePerAddress = 2;
+  static constexpr std::chrono::seconds kSweepInterval{10};
   struct Idle {
     std::string address;
     std::shared_ptr<PeerLink> link;
   };
+  void Sweep(const Executor& executor);
+
+  const std::shared_ptr<PeerTraffic> traffic_ = std::make_shared<PeerTraffic>();
   std::mutex mutex_;
   std::vector<Idle> idle_;
+  SteadyClock::time_point swept_ = SteadyClock::now();
   bool closed_ = false;
 };
 

@@ -12,6 +12,9 @@
 #include "base/error.h"
 #include "base/task.h"
 #include "net/event_loops.h"
+#include "net/peer_pace.h"
+#include "net/peer_socket.h"
+#include "net/peer_strikes.h"
 #include "net/stream.h"
 
 namespace msfl::net {
@@ -23,15 +26,25 @@ struct PeerAnswer {
   std::shared_ptr<const void> owner;  // of the payload's memory
 };
 
-// Called on the session's loop; `head` lives until the answer is there. It may wait, if it minds its time.
-using PeerHandler = std::function<Task<PeerAnswer>(std::span<const std::uint8_t> head)>;
+// Called on the session's loop.
+struct PeerHandler {
+  // `head` lives until the answer is there. It may wait, if it minds its time.
+  std::function<Task<PeerAnswer>(std::span<const std::uint8_t> head)> answer;
+  // Whether whoever asks so knows whom it asks. Till then it is a stranger.
+  std::function<bool(std::span<const std::uint8_t> head)> recognises;
+};
 
 struct PeerServerOptions {
-  std::size_t max_connections = 64;
-  // From the first byte of a request to its last; also until the first request of a connection is complete.
+  std::size_t max_servers = 1024;   // connections of Servers; each other Server has up to two
+  double address_share = 0.75;      // of those, that one address (IPv6: one /64) may have
+  std::size_t max_strangers = 256;  // connections beside them that have not sent a request yet
+  // From the first byte of a request to its last; also until the first one of a stranger.
   std::chrono::milliseconds header_timeout{10'000};
   std::chrono::milliseconds idle_timeout{60'000};         // between requests
   std::chrono::milliseconds write_stall_timeout{10'000};  // without a byte of an answer taken by the peer
+  // How far who takes an answer may be behind the minimum rate (bytes per second).
+  std::chrono::milliseconds write_grace{10'000};
+  std::uint64_t minimum_rate = kPeerMinimumRate;
 };
 
 class PeerServer {
@@ -43,6 +56,8 @@ class PeerServer {
   Result<void> Listen(const std::string& ip, std::uint16_t port);
   std::uint16_t port() const;
   std::size_t connections() const;
+  const PeerStrikes& strikes() const;
+  const PeerTraffic& traffic() const;
 
   // Closes everything and returns when no session is left. What handlers wait for is to be ended before.
   // Called from a thread that is not a loop.

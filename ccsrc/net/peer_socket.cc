@@ -66,32 +66,39 @@ Task<PeerSocket::Transfer> PeerSocket::ReadSome(Self self, std::span<std::uint8_
   const asio::mutable_buffer buffer(into.data(), into.size());
   transfer.bytes =
       co_await self->stream_.async_read_some(buffer, asio::redirect_error(kAwait, transfer.fault));
+  self->traffic_->received.fetch_add(transfer.bytes, std::memory_order_relaxed);
   self->WaitForever();
   transfer.fault = self->Fault(transfer.fault);
   co_return transfer;
 }
 
-Task<PeerSocket::Transfer> PeerSocket::Read(Self self, std::span<std::uint8_t> into,
-                                            std::chrono::milliseconds patience) {
+Task<PeerSocket::Transfer> PeerSocket::Read(Self self, std::span<std::uint8_t> into, PeerPace& pace) {
   Transfer transfer;
+  pace.Resume(SteadyClock::now());
   while (transfer.bytes < into.size() && !transfer.fault) {
-    self->WaitUntil(SteadyClock::now() + patience);
+    self->WaitUntil(pace.Next());
     const asio::mutable_buffer rest(into.data() + transfer.bytes, into.size() - transfer.bytes);
-    transfer.bytes +=
+    const std::size_t came =
         co_await self->stream_.async_read_some(rest, asio::redirect_error(kAwait, transfer.fault));
+    transfer.bytes += came;
+    pace.Moved(SteadyClock::now(), came);
+    self->traffic_->received.fetch_add(came, std::memory_order_relaxed);
     transfer.fault = self->Fault(transfer.fault);
   }
   self->WaitForever();
   co_return transfer;
 }
 
-Task<error_code> PeerSocket::Write(Self self, GatherBuffers buffers, std::chrono::milliseconds patience) {
+Task<error_code> PeerSocket::Write(Self self, GatherBuffers buffers, PeerPace pace) {
   error_code fault;
+  pace.Resume(SteadyClock::now());
   while (!buffers.empty() && !fault) {
-    self->WaitUntil(SteadyClock::now() + patience);
+    self->WaitUntil(pace.Next());
     const std::size_t written =
         co_await self->stream_.async_write_some(buffers, asio::redirect_error(kAwait, fault));
     buffers.Consume(written);
+    pace.Moved(SteadyClock::now(), written);
+    self->traffic_->sent.fetch_add(written, std::memory_order_relaxed);
     fault = self->Fault(fault);
   }
   self->WaitForever();
@@ -148,7 +155,7 @@ error_code PeerSocket::Fault(const error_code& fault) const {
 std::string PeerSocket::Text(const error_code& fault) {
   if (fault == asio::error::eof) return "the connection was closed by the other side";
   if (fault == asio::error::operation_aborted) return "the connection was closed";
-  if (fault == asio::error::timed_out) return "nothing came or went for too long";
+  if (fault == asio::error::timed_out) return "too little came or went in time";
   return fault.message();
 }
 

@@ -1,6 +1,7 @@
 // A connection between Servers. Nothing on it waits without a deadline; what misses it is closed.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <chrono>
@@ -13,14 +14,21 @@
 #include "base/clock.h"
 #include "base/task.h"
 #include "net/peer_address.h"
+#include "net/peer_pace.h"
 #include "net/stream.h"
 
 namespace msfl::net {
 
+// Bytes of any kind; shared by sockets.
+struct PeerTraffic {
+  std::atomic<std::uint64_t> received{0}, sent{0};
+};
+
 // Used on the loop of its stream alone.
 class PeerSocket : public std::enable_shared_from_this<PeerSocket> {
  public:
-  explicit PeerSocket(TcpStream stream) : stream_(std::move(stream)), timer_(stream_.get_executor()) {}
+  PeerSocket(TcpStream stream, std::shared_ptr<PeerTraffic> traffic)
+      : stream_(std::move(stream)), timer_(stream_.get_executor()), traffic_(std::move(traffic)) {}
 
   struct Transfer {
     std::size_t bytes = 0;
@@ -31,9 +39,9 @@ class PeerSocket : public std::enable_shared_from_this<PeerSocket> {
   static Task<error_code> Connect(Self self, PeerAddress address, SteadyClock::time_point until);
   // What is there, at least a byte.
   static Task<Transfer> ReadSome(Self self, std::span<std::uint8_t> into, SteadyClock::time_point until);
-  // All of it; each byte renews the patience. `bytes` came even if there is a fault.
-  static Task<Transfer> Read(Self self, std::span<std::uint8_t> into, std::chrono::milliseconds patience);
-  static Task<error_code> Write(Self self, GatherBuffers buffers, std::chrono::milliseconds patience);
+  // All of it, or the peer misses its pace, which has to live so long. `bytes` came even if there is a fault.
+  static Task<Transfer> Read(Self self, std::span<std::uint8_t> into, PeerPace& pace);
+  static Task<error_code> Write(Self self, GatherBuffers buffers, PeerPace pace);
 
   // What is waited for fails soon after.
   void Close() noexcept;
@@ -60,6 +68,7 @@ class PeerSocket : public std::enable_shared_from_this<PeerSocket> {
   Timer timer_;
   SteadyClock::time_point until_ = SteadyClock::time_point::max();
   bool armed_ = false, late_ = false, closed_ = false;
+  const std::shared_ptr<PeerTraffic> traffic_;
   std::weak_ptr<Lookup> lookup_;
 };
 

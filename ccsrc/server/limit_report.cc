@@ -1,20 +1,22 @@
 #include "server/limit_report.h"
 
 #include <string_view>
+#include <utility>
 
 #include "base/log.h"
 
 namespace msfl::server {
 namespace {
 
+template <class Limit>
 struct Named {
   std::string_view name;  // in the metrics
-  net::HttpLimit limit;
-  std::string_view what;  // empty: daily business, not logged
-  std::string_view key;
+  Limit limit;
+  std::string_view what;  // empty: daily business, or logged elsewhere
+  std::string_view key;   // empty: fixed
 };
 
-constexpr Named kLimits[] = {
+constexpr Named<net::HttpLimit> kLimits[] = {
     {"connections", net::HttpLimit::kConnections, "connections refused, all places are taken",
      "client.connection_num"},
     {"address_connections", net::HttpLimit::kAddressConnections,
@@ -35,22 +37,53 @@ constexpr Named kLimits[] = {
 };
 static_assert(std::size(kLimits) == static_cast<std::size_t>(net::HttpLimit::kCount));
 
-}  // namespace
+// What is no request is logged by the port itself, which can tell what it is.
+constexpr Named<net::PeerLimit> kPeerLimits[] = {
+    {"peer_connections", net::PeerLimit::kConnections,
+     "connections of other Servers refused, all places are taken", ""},
+    {"peer_address_connections", net::PeerLimit::kAddressConnections,
+     "connections of other Servers refused, their address has its share of the places", ""},
+    {"peer_stranger_displaced", net::PeerLimit::kStrangerDisplaced,
+     "strangers at the port for other Servers closed to make room for newcomers", ""},
+    {"peer_stranger_time", net::PeerLimit::kStrangerTime,
+     "strangers at the port for other Servers closed, no request of this job came", ""},
+    {"peer_request_time", net::PeerLimit::kRequestTime,
+     "connections of other Servers closed, a request took too long", ""},
+    {"peer_idle_time", net::PeerLimit::kIdleTime, "", ""},
+    {"peer_answer_time", net::PeerLimit::kAnswerTime,
+     "connections of other Servers closed, an answer was taken too slowly", ""},
+    {"peer_message", net::PeerLimit::kMessage, "", ""},
+};
+static_assert(std::size(kPeerLimits) == static_cast<std::size_t>(net::PeerLimit::kCount));
 
-void AddLimits(const net::HttpStats& stats, std::map<std::string, std::uint64_t>& to) {
-  for (const Named& named : kLimits) to["limit_" + std::string(named.name)] = stats.Limit(named.limit);
+// Whom it has struck last is told where it is known.
+template <class Limit>
+void LogStrikes(const Named<Limit>& named, std::uint64_t now, std::uint64_t& known, const std::string& last) {
+  const std::uint64_t before = std::exchange(known, now);
+  if (now <= before || named.what.empty()) return;
+  const std::uint64_t count = now - before;
+  MSFL_LOG(kWarning, "A limit has struck: "
+                         << named.what << (named.key.empty() ? "" : " (" + std::string(named.key) + ")")
+                         << ", " << count << (count == 1 ? " time, " : " times, ") << now
+                         << " since the start" << (last.empty() ? "" : ", last from " + last));
 }
 
-void LimitReport::Log(const net::HttpStats& stats) {
-  for (const Named& named : kLimits) {
-    std::uint64_t& known = known_[static_cast<std::size_t>(named.limit)];
-    const std::uint64_t now = stats.Limit(named.limit);
-    if (now > known && !named.what.empty()) {
-      MSFL_LOG(kWarning, "A limit has struck: " << named.what << " (" << named.key << "), " << now - known
-                                                << (now - known == 1 ? " time, " : " times, ") << now
-                                                << " since the start");
-    }
-    known = now;
+}  // namespace
+
+void AddLimits(const net::HttpStats& stats, const net::PeerStrikes& peers,
+               std::map<std::string, std::uint64_t>& to) {
+  for (const auto& named : kLimits) to["limit_" + std::string(named.name)] = stats.Limit(named.limit);
+  for (const auto& named : kPeerLimits) to["limit_" + std::string(named.name)] = peers.Of(named.limit).times;
+}
+
+void LimitReport::Log(const net::HttpStats& stats, const net::PeerStrikes& peers) {
+  for (const auto& named : kLimits) {
+    LogStrikes(named, stats.Limit(named.limit), known_[static_cast<std::size_t>(named.limit)], {});
+  }
+  for (const auto& named : kPeerLimits) {
+    const net::PeerStrikes::Count count = peers.Of(named.limit);
+    LogStrikes(named, count.times, known_of_peers_[static_cast<std::size_t>(named.limit)],
+               count.last.to_string());
   }
 }
 

@@ -126,7 +126,7 @@ Task<> Server::WatchLimits() {
       pool_->TrimUnused();
     } catch (const std::bad_alloc&) {  // for the list of what is to be freed: at the next time
     }
-    limit_report_.Log(http_->stats());
+    limit_report_.Log(http_->stats(), peers_->strikes());
   }
 }
 
@@ -153,13 +153,20 @@ Result<void> Server::ListenToPeers() {
   const Result<Advertised> advertised = Advertise(options_);
   if (!advertised) return advertised.error();
   // The node's name tells its port, and the exchange has to know the name.
-  net::PeerHandler handler = [this](std::span<const std::uint8_t> head) -> Task<net::PeerAnswer> {
+  net::PeerHandler handler;
+  handler.answer = [this](std::span<const std::uint8_t> head) -> Task<net::PeerAnswer> {
     net::PeerAnswer answer;
     answer.refused = true;
-    if (exchange_made_) answer = co_await exchange_->Handler()(head);
+    if (exchange_made_) answer = co_await exchange_->Handler().answer(head);
     co_return answer;
   };
-  peers_ = std::make_unique<net::PeerServer>(loops_, net::PeerServerOptions(), std::move(handler));
+  handler.recognises = [this](std::span<const std::uint8_t> head) {
+    return exchange_made_ && exchange_->Handler().recognises(head);
+  };
+  {
+    const std::lock_guard lock(made_mutex_);
+    peers_ = std::make_unique<net::PeerServer>(loops_, net::PeerServerOptions(), std::move(handler));
+  }
   if (const Result<void> listening = peers_->Listen(options_.tcp_server_ip, 0); !listening) {
     return Error{Errc::kAddressInUse,
                  "Can't bind tcp_server_ip '" + options_.tcp_server_ip + "': " + listening.error().text};
@@ -167,7 +174,10 @@ Result<void> Server::ListenToPeers() {
   advertised_http_host_ = advertised->http_host;
   tcp_address_ = advertised->tcp_host + ":" + std::to_string(peers_->port());
   node_id_ = NodeId(tcp_address_);
-  exchange_ = std::make_unique<collective::Exchange>(options_.fl_name, node_id_, pool_);
+  {
+    const std::lock_guard lock(made_mutex_);
+    exchange_ = std::make_unique<collective::Exchange>(options_.fl_name, node_id_, pool_);
+  }
   exchange_made_ = true;
   return {};
 }
@@ -274,7 +284,7 @@ void Server::Stop() {
   // Not before another thread's CutStartShort() is through with the loops: it waits for them.
   const std::lock_guard made(made_mutex_);
   loops_.Stop();
-  if (http_) limit_report_.Log(http_->stats());  // what has struck since the last time
+  if (http_) limit_report_.Log(http_->stats(), peers_->strikes());  // what has struck since the last time
 }
 
 }  // namespace msfl::server

@@ -101,7 +101,7 @@ class Server {
 
   std::mutex mutex_;  // held by Start() and Stop() throughout
   bool stopped_ = false;
-  mutable std::mutex made_mutex_;  // guards what follows, and that redis_, job_, rounds_ and http_ are set
+  mutable std::mutex made_mutex_;  // guards what follows, and that what Start() makes is set
   bool stop_requested_ = false, connected_ = false;
 };
 

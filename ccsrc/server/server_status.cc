@@ -24,7 +24,8 @@ std::map<std::string, std::uint64_t> Server::Stats() const {
   static const net::HttpStats kNoHttp;
   const net::HttpStats& http = http_ ? http_->stats() : kNoHttp;
   stats["connections_open"] = http.connections_open;
-  AddLimits(http, stats);
+  static const net::PeerStrikes kNoStrikes;
+  AddLimits(http, peers_ ? peers_->strikes() : kNoStrikes, stats);
   stats["body_memory_used"] = http.body_memory_used;
   stats["bodies_waiting"] = http.bodies_waiting;
   stats["requests"] = http.requests;
@@ -33,6 +34,15 @@ std::map<std::string, std::uint64_t> Server::Stats() const {
   static const rounds::RoundStatistics kNoRounds;
   (rounds_ ? rounds_->statistics : kNoRounds).AddTo(stats);
   stats["cache_connected"] = connected_ && redis_->available() ? 1 : 0;
+
+  static const net::PeerTraffic kNoTraffic;
+  static const collective::ExchangeStatistics kNoExchange;
+  const net::PeerTraffic& answered = peers_ ? peers_->traffic() : kNoTraffic;
+  const net::PeerTraffic& asked = exchange_ ? exchange_->traffic() : kNoTraffic;
+  stats["peer_connections_open"] = peers_ ? peers_->connections() : 0;
+  stats["peer_bytes_received"] = answered.received + asked.received;
+  stats["peer_bytes_sent"] = answered.sent + asked.sent;
+  (exchange_ ? exchange_->statistics() : kNoExchange).AddTo(stats);
 
   job::Gate::Switches switches;
   job::Job::Progress progress;

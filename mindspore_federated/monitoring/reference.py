@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mindspore_federated.monitoring.metric import BASE_LABEL, Metric
-from mindspore_federated.monitoring.server_metrics import LATENCY_BOUNDS_US, ROUNDS, STATES
+from mindspore_federated.monitoring.server_metrics import (
+    COMBINATION_RESULTS,
+    FETCH_RESULTS,
+    LATENCY_BOUNDS_US,
+    ROUNDS,
+    STATES,
+)
 
 _HEAD = """# Metrics
 
@@ -67,6 +73,8 @@ def metrics_page(processes: Mapping[str, Sequence[Metric]]) -> str:
         f"| `round` | {', '.join(f'`{wire}`' for wire in ROUNDS.values())} |",
         "| `result` of a round | `accepted`, `rejected` |",
         "| `result` of an iteration | `valid`, `failed` |",
+        f"| `result` of a combination | {', '.join(f'`{result}`' for result in COMBINATION_RESULTS)} |",
+        f"| `result` of a model fetch | {', '.join(f'`{result}`' for result in FETCH_RESULTS)} |",
         "| `reason` | `safemode`, `disabled` |",
         f"| `le` of the latencies | {bounds}, +Inf |",
         "",

@@ -35,7 +35,19 @@ LIMITS = (
     "answer_time",
     "old_model",
     "body_memory",
+    "peer_connections",
+    "peer_address_connections",
+    "peer_stranger_displaced",
+    "peer_stranger_time",
+    "peer_request_time",
+    "peer_idle_time",
+    "peer_answer_time",
+    "peer_message",
 )
+# Of what other Servers are asked for.
+_PEER_FAULTS = ("unavailable", "refused", "disagreement", "stopped", "no_memory", "invalid")
+COMBINATION_RESULTS = ("done", "not_finite", *_PEER_FAULTS)
+FETCH_RESULTS = ("done", "model_unknown", *_PEER_FAULTS)
 LATENCY_BOUNDS_US = (1_000, 5_000, 25_000, 100_000, 500_000, 2_500_000, 10_000_000)
 _MICRO = 1e-6
 
@@ -95,6 +107,18 @@ _PLAIN = (
         Metric("msfl_buffer_pool_idle_bytes", "gauge", "Memory kept for the next requests."),
         "pool_idle_bytes",
     ),
+    (
+        Metric("msfl_peer_connections_open", "gauge", "Connections at the port for other Servers."),
+        "peer_connections_open",
+    ),
+    (
+        Metric("msfl_peer_received_bytes_total", "counter", "What came from other Servers."),
+        "peer_bytes_received",
+    ),
+    (
+        Metric("msfl_peer_sent_bytes_total", "counter", "What went to other Servers."),
+        "peer_bytes_sent",
+    ),
 )
 _READY = Metric("msfl_ready", "gauge", "1 if the Server is ready for devices (as /readyz), else 0.")
 _STATE = Metric("msfl_server_state", "gauge", "1 for the state that the Server is in, else 0.", ["state"])
@@ -105,6 +129,15 @@ _SWITCH = Metric(
     "msfl_iteration_switch_seconds",
     "summary",
     "Time from the end of an iteration until the next one is served.",
+)
+_COMBINATIONS = Metric(
+    "msfl_combinations_total", "counter", "Combinations of the sums of an iteration.", ["result"]
+)
+_COMBINING = Metric(
+    "msfl_combination_seconds", "summary", "Time that combinations of sums took, failed ones included."
+)
+_FETCHES = Metric(
+    "msfl_model_fetches_total", "counter", "Models that another Server was asked for.", ["result"]
 )
 _REFUSED = Metric(
     "msfl_refused_requests_total",
@@ -132,6 +165,9 @@ SERVER_METRICS = (
     *(metric for metric, _ in _PLAIN),
     _ENDED,
     _SWITCH,
+    _COMBINATIONS,
+    _COMBINING,
+    _FETCHES,
     _REFUSED,
     _LIMIT,
     _ROUND,
@@ -143,6 +179,9 @@ def needed_statistics() -> frozenset[str]:
     """The keys of the core's statistics that the metrics are made of."""
     names = {key for _, key in _PLAIN}
     names |= {"iterations_valid_total", "iterations_failed_total", "switches_total", "switch_us_total"}
+    names |= {f"combinations_{result}_total" for result in COMBINATION_RESULTS}
+    names |= {f"model_fetches_{result}_total" for result in FETCH_RESULTS}
+    names |= {"combination_us_total"}
     names |= {"refused_safemode_total", "refused_disabled_total"}
     names |= {f"limit_{name}" for name in LIMITS}
     for name in ROUNDS:
@@ -171,7 +210,14 @@ class ServerCollector(Collector):
         yield self._counts(
             _ENDED, {("valid",): "iterations_valid_total", ("failed",): "iterations_failed_total"}, stats
         )
-        yield self._switches(stats)
+        yield self._times(_SWITCH, stats.get("switches_total"), stats.get("switch_us_total", 0))
+        combinations = {result: f"combinations_{result}_total" for result in COMBINATION_RESULTS}
+        yield self._counts(_COMBINATIONS, {(result,): key for result, key in combinations.items()}, stats)
+        ended = [stats[key] for key in combinations.values() if key in stats]
+        yield self._times(_COMBINING, sum(ended) if ended else None, stats.get("combination_us_total", 0))
+        yield self._counts(
+            _FETCHES, {(result,): f"model_fetches_{result}_total" for result in FETCH_RESULTS}, stats
+        )
         yield self._counts(
             _REFUSED,
             {("safemode",): "refused_safemode_total", ("disabled",): "refused_disabled_total"},
@@ -198,12 +244,11 @@ class ServerCollector(Collector):
     ) -> Family:
         return self._samples(metric, {labels: stats[key] for labels, key in keys.items() if key in stats})
 
-    def _switches(self, stats: Mapping[str, int]) -> Family:
-        family = _SWITCH.family()
+    def _times(self, metric: Metric, count: int | None, total_us: int) -> Family:
+        family = metric.family()
         assert isinstance(family, SummaryMetricFamily)
-        if "switches_total" in stats:
-            seconds = stats.get("switch_us_total", 0) * _MICRO
-            family.add_metric([self._fl_name], count_value=stats["switches_total"], sum_value=seconds)
+        if count is not None:
+            family.add_metric([self._fl_name], count_value=count, sum_value=total_us * _MICRO)
         return family
 
     def _latencies(self, stats: Mapping[str, int]) -> Family:

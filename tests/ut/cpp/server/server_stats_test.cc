@@ -75,6 +75,11 @@ TEST_F(ServerStatsTest, OfAnIteration) {
   EXPECT_EQ(stats.at("iterations_failed_total"), 0U);
   EXPECT_EQ(stats.at("switches_total"), 1U);
   EXPECT_GT(stats.at("switch_us_total"), 0U);
+  EXPECT_EQ(stats.at("combinations_done_total"), 1U);
+  EXPECT_GT(stats.at("combination_us_total"), 0U);
+  EXPECT_EQ(stats.at("model_fetches_done_total"), 0U);
+  EXPECT_EQ(stats.at("peer_connections_open"), 0U);
+  EXPECT_EQ(stats.at("peer_bytes_sent"), 0U);
   EXPECT_EQ(stats.at("start_fl_job_accepted_total"), 1U);
   EXPECT_EQ(stats.at("update_model_accepted_total"), 1U);
   EXPECT_EQ(stats.at("get_result_accepted_total") + stats.at("get_result_rejected_total"), 1U);

@@ -73,6 +73,9 @@ def test_values_and_units() -> None:
     stats = dict.fromkeys(needed_statistics(), 0)
     stats |= {"iteration": 7, "connections_open": 3, "round_bytes_received": 1000, "cache_connected": 1}
     stats |= {"iterations_valid_total": 5, "iterations_failed_total": 2}
+    stats |= {"combinations_done_total": 3, "combinations_unavailable_total": 2}
+    stats |= {"combination_us_total": 2_500_000, "model_fetches_model_unknown_total": 9}
+    stats |= {"peer_connections_open": 11, "peer_bytes_sent": 12, "limit_peer_stranger_time": 13}
     stats |= {"switches_total": 4, "switch_us_total": 500_000, "refused_safemode_total": 6}
     stats |= {
         "get_model_accepted_total": 8,
@@ -90,6 +93,14 @@ def test_values_and_units() -> None:
     assert found["msfl_iterations_ended_total", "failed"] == 2
     assert found["msfl_iteration_switch_seconds_count",] == 4
     assert found["msfl_iteration_switch_seconds_sum",] == 0.5
+    assert found["msfl_combinations_total", "done"] == 3
+    assert found["msfl_combinations_total", "unavailable"] == 2
+    assert found["msfl_combination_seconds_count",] == 5
+    assert found["msfl_combination_seconds_sum",] == 2.5
+    assert found["msfl_model_fetches_total", "model_unknown"] == 9
+    assert found["msfl_peer_connections_open",] == 11
+    assert found["msfl_peer_sent_bytes_total",] == 12
+    assert found["msfl_limit_strikes_total", "peer_stranger_time"] == 13
     assert found["msfl_refused_requests_total", "safemode"] == 6
     assert found["msfl_round_requests_total", "accepted", "getModel"] == 8
     assert found["msfl_round_latency_seconds_bucket", "0.025", "getModel"] == 9

@@ -100,7 +100,12 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 @pytest.mark.parametrize(
     ("soft", "hard", "after", "complains"),
-    [(512, 4096, 1256, False), (512, 1024, 1024, True), (2000, 4096, 2000, False)],
+    [
+        (512, 4096, 3560, False),
+        (512, 1024, 1024, True),
+        (512, 1256, 1256, False),
+        (4000, 4096, 4000, False),
+    ],
 )
 def test_open_files_are_allowed_as_far_as_connections_need(
     soft: int, hard: int, after: int, complains: bool
