@@ -14,10 +14,15 @@
 namespace msfl::job {
 namespace {
 
-// For the others to combine what they hold. Those that die are noticed by their heartbeats, and those that
-// stall by the others: this is for what nobody has thought of.
-constexpr std::chrono::minutes kOthersPatience(10);
 constexpr std::chrono::seconds kGrace(2);
+
+// For the others to combine what they hold. Those that die are noticed by their heartbeats, and those that
+// stall by the others: this is for what nobody has thought of, so it is longer than any combination may take
+// (exchange.h: 12 bytes of an element at 1 MB/s).
+SteadyClock::duration OthersPatience(const model::Model& model) {
+  const std::size_t megabytes = 12 * model.layout().aggregated_elements() / 1'000'000;
+  return std::chrono::minutes(10) + std::chrono::seconds(megabytes);
+}
 
 }  // namespace
 
@@ -54,7 +59,7 @@ Task<std::optional<Phase>> Phases::AwaitOthers(Job& job) {
   const SteadyClock::time_point now = SteadyClock::now();
   job.gate_.Shut();
   if (!job.awaiting_since_) job.awaiting_since_ = now;
-  if (now < *job.awaiting_since_ + kOthersPatience) co_return std::nullopt;
+  if (now < *job.awaiting_since_ + OthersPatience(*job.iteration().start_model())) co_return std::nullopt;
   const Phase next =
       co_await EndIteration(job, false, AggregationFailedReason(job.status_.current.number), std::string());
   co_return next;
