@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import shutil
 import signal
@@ -22,7 +23,7 @@ import numpy as np
 import pytest
 import yaml
 
-from mindspore_federated.client import HttpTransport, TransportError
+from mindspore_federated.client import HttpTransport, Transport, TransportError
 from mindspore_federated.client.messages import (
     GetModel,
     GetModelAnswer,
@@ -114,21 +115,31 @@ class Process:
 class Redis(Process):
     """A redis-server that keeps nothing, unless it is told to: restarted, it is empty."""
 
-    def __init__(self, folder: Path, keeps_data: bool = False) -> None:
-        self.port = free_port()
+    def __init__(
+        self,
+        folder: Path,
+        keeps_data: bool = False,
+        host: str = "127.0.0.1",
+        launcher: Sequence[str] = (),
+    ) -> None:
+        self.host, self.port = host, free_port()
         self._data = folder / "redis-data"
         self._data.mkdir()
-        options = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--dir", str(self._data)]
+        options = ["--bind", host, "--port", str(self.port), "--save", "", "--dir", str(self._data)]
+        options += ["--protected-mode", "no"]  # the others are all of this test
         options += ["--appendonly", "yes" if keeps_data else "no", "--appendfsync", "always"]
-        super().__init__(["redis-server", *options], folder / "redis.log")
+        super().__init__([*launcher, "redis-server", *options], folder / "redis.log")
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def start(self) -> None:
         super().start()
-        self.wait_until(lambda: accepts(self.port))
+        self.wait_until(self.accepts)
+
+    def accepts(self) -> bool:
+        return accepts(self.port, self.host)
 
     def restart(self, forget: bool = False) -> None:
         """Killed and started again, on request without what it kept."""
@@ -139,20 +150,30 @@ class Redis(Process):
         self.start()
 
 
-def accepts(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+def accepts(port: int, host: str = "127.0.0.1") -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
         return True
     return False
 
 
 class Server(Process):
-    """A Server of a job with the model MODEL. `settings` override the job's configuration, by dotted path."""
+    """A Server of a job with the model MODEL. `settings` override the job's configuration, by dotted path.
+
+    It listens at an address of its own `host`. `launcher` is a command that starts it, given as its arguments.
+    """
 
     def __init__(
-        self, folder: Path, cache: str, settings: Mapping[str, Any], checkpoints: bool, weights: Model = MODEL
+        self,
+        folder: Path,
+        cache: str,
+        settings: Mapping[str, Any],
+        checkpoints: bool,
+        weights: Model = MODEL,
+        host: str = "127.0.0.1",
+        launcher: Sequence[str] = (),
     ) -> None:
         self.folder = folder
-        self.address = f"127.0.0.1:{free_port()}"
+        self.address = f"{host}:{free_port()}"
         self.url = f"http://{self.address}"
         self.config = folder / "job.yaml"
         self.config.write_text(yaml.safe_dump(configuration(cache, settings)))
@@ -161,7 +182,7 @@ class Server(Process):
             self.checkpoint_dir.mkdir()
         model = folder / "model.npz"
         np.savez(model, **weights)  # type: ignore[arg-type]  # the stub takes any keyword for `allow_pickle`
-        command = [sys.executable, str(HERE / "serve.py"), str(self.config), self.address]
+        command = [*launcher, sys.executable, str(HERE / "serve.py"), str(self.config), self.address]
         super().__init__([*command, str(self.checkpoint_dir), str(model), *FROZEN], folder / "server.log")
 
     def start(self) -> None:
@@ -218,9 +239,9 @@ Answer = Union[StartFLJobAnswer, UpdateModelAnswer, GetModelAnswer, GetResultAns
 class Device:
     """One device that sends single requests. Answers are typed, or the plain text."""
 
-    def __init__(self, url: str, fl_id: str) -> None:
+    def __init__(self, url: str, fl_id: str, transport: Transport | None = None) -> None:
         self.fl_id = fl_id
-        self._transport = HttpTransport(url)
+        self._transport = transport or HttpTransport(url)
 
     async def start(self, data_size: int = 8, eval_data_size: int = 4) -> Any:
         return await self.send(
@@ -301,17 +322,26 @@ def redis(tmp_path: Path, redis_keeps_data: bool) -> Iterator[Redis]:
 
 @pytest.fixture
 def start_server(tmp_path: Path, redis: Redis) -> Iterator[Callable[..., Server]]:
-    """start_server({"round.start_fl_job_threshold": 2}, checkpoints=True) returns a Server that is up."""
+    """start_server({"round.start_fl_job_threshold": 2}, checkpoints=True) returns a Server that is up.
+
+    May be called by several threads at once.
+    """
     servers: list[Server] = []
+    numbers = itertools.count()
 
     def start(
-        settings: Mapping[str, Any] | None = None, checkpoints: bool = False, model: Model = MODEL
+        settings: Mapping[str, Any] | None = None,
+        checkpoints: bool = False,
+        model: Model = MODEL,
+        **where: Any,
     ) -> Server:
-        folder = tmp_path / f"server{len(servers)}"
+        number = next(numbers)
+        folder = tmp_path / f"server{number}"
         folder.mkdir()
-        servers.append(Server(folder, redis.address, settings or {}, checkpoints, model))
-        servers[-1].start()
-        return servers[-1]
+        server = Server(folder, redis.address, settings or {}, checkpoints, model, **where)
+        servers.append(server)
+        server.start()
+        return server
 
     yield start
     for server in servers:

@@ -1,0 +1,113 @@
+"""A Server that is cut off while it holds acknowledged updates, and comes back. Each on a machine of its own."""
+
+from __future__ import annotations
+
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from conftest import Device
+from ledger import Ledger, verdicts, whole_numbers
+from private_network import CACHE_NETWORK, PEER_NETWORK, PrivateNetwork, RedisInside, Ways
+
+from mindspore_federated.client.messages import StartFLJobAnswer
+
+OVER = "The server's training job is disabled or finished."
+ITERATIONS = 3
+SETTINGS = {"round.start_fl_job_threshold": 3, "fl_iteration_num": ITERATIONS}
+
+
+@pytest.fixture
+def network():
+    with PrivateNetwork(3) as network:
+        yield network
+
+
+@pytest.fixture
+def redis(tmp_path, network):
+    server = RedisInside(tmp_path, network)
+    server.start()
+    yield server
+    server.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def servers(start_server, network):
+    def start(host):
+        return start_server(SETTINGS, host=host.address, launcher=host.launcher)
+
+    with ThreadPoolExecutor() as threads:
+        return list(threads.map(start, network.hosts))
+
+
+@pytest.fixture
+async def ways():
+    async with Ways() as ways:
+        yield ways
+
+
+async def one_update(phone, started_at, iteration, number, until):
+    """The device starts at one Server and uploads to another, `phone`."""
+
+    def accepted(answer):
+        return isinstance(answer, StartFLJobAnswer) and answer.retcode == 200
+
+    started = await until(started_at.start, accepted)
+    assert started.iteration == iteration
+    updated = await phone.update(iteration, whole_numbers(number, iteration), data_size=8)
+    assert updated.retcode == 200, updated.reason
+
+
+@pytest.mark.parametrize(
+    "lost", [(CACHE_NETWORK, PEER_NETWORK), (PEER_NETWORK,)], ids=["from everybody", "from its peers"]
+)
+async def test_a_server_is_cut_off_when_its_sum_is_needed(servers, network, ways, until, lost):
+    ledger = Ledger()
+    urls = [await ways.to(host, server.address) for host, server in zip(network.hosts, servers)]
+    phones = [[Device(url, f"d{number}", ledger.watched(url)) for number in range(3)] for url in urls]
+    away, host = phones[0], network.hosts[0]
+
+    for number in range(3):
+        assert (await phones[(number + 1) % 3][number].start()).iteration == 1
+    for number in (0, 1):
+        assert (await phones[number][number].update(1, whole_numbers(number, 1))).retcode == 200
+    network.cut(host, *lost)
+    assert (await phones[2][2].update(1, whole_numbers(2, 1))).retcode == 200
+
+    def second(answer):
+        return isinstance(answer, StartFLJobAnswer) and answer.iteration == 2
+
+    # All updates are counted, but a third of their sum is out of reach.
+    await until(phones[1][0].start, second)
+    assert (await phones[2][0].update(2, whole_numbers(0, 2))).retcode == 200
+    await one_update(phones[1][1], phones[2][1], 2, 1, until)
+    await one_update(phones[2][2], phones[1][2], 2, 2, until)
+    for row in phones[1:]:
+        await row[0].model_when_ready(2)
+    started = await phones[1][1].start()
+    assert started.iteration == 3
+    for answer in (await away[0].start(), await away[1].update(2, whole_numbers(9, 9))):
+        # It knows that it does not hold the job's model, or does not know what the job does.
+        assert isinstance(answer, str) or answer.retcode != 200
+
+    network.heal(host, *lost)
+
+    def third(answer):
+        return isinstance(answer, StartFLJobAnswer) and (answer.iteration, answer.retcode) == (3, 200)
+
+    await until(away[0].start, third)
+    assert (await away[0].update(3, whole_numbers(0, 3))).retcode == 200
+    assert (await phones[2][1].update(3, whole_numbers(1, 3))).retcode == 200
+    await one_update(phones[1][2], away[2], 3, 2, until)
+    last = [(await row[0].model_when_ready(3)).weights for row in phones]
+    for weights in last:
+        assert {name: value.tobytes() for name, value in weights.items()} == {
+            name: value.tobytes() for name, value in last[0].items()
+        }
+    for row in phones:
+        assert await row[0].start() == OVER
+    assert verdicts(servers) == {1: "fail", 2: "success", 3: "success"}
+    ledger.check(verdicts(servers), last[0])
+    for row in phones:
+        for phone in row:
+            await phone.close()
