@@ -159,7 +159,7 @@ def accepts(port: int, host: str = "127.0.0.1") -> bool:
 class Server(Process):
     """A Server of a job with the model MODEL. `settings` override the job's configuration, by dotted path.
 
-    It listens at an address of its own `host`. `launcher` is a command that starts it, given as its arguments.
+    It listens at an address of `host`. `launcher` is a command that starts what follows it.
     """
 
     def __init__(
