@@ -49,8 +49,8 @@ class Ledger:
         self._sizes: dict[str, int] = {}
         self._last: dict[str, int] = {}
 
-    def watched(self, url: str) -> Transport:
-        return _Watched(self, url, HttpTransport(url))
+    def watched(self, url: str, transport: Transport | None = None) -> Transport:
+        return _Watched(self, url, transport or HttpTransport(url))
 
     def see(self, url: str, round_name: str, body: memoryview, answer: HttpAnswer | None) -> None:
         """Of a request that `url` has answered, or not."""
