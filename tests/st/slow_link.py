@@ -18,7 +18,7 @@ class SlowLink:
 
     async def __aenter__(self) -> SlowLink:
         self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.address = "127.0.0.1:{}".format(self._listener.sockets[0].getsockname()[1])
+        self.address = f"127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(

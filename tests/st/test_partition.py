@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
-from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from conftest import Device
@@ -20,32 +21,20 @@ SETTINGS = {"round.start_fl_job_threshold": 3, "fl_iteration_num": ITERATIONS}
 
 
 @pytest.fixture
-def network():
-    with PrivateNetwork(3) as network:
-        yield network
+def redis():
+    """Each scenario has one of its own."""
+    return SimpleNamespace(address="")
 
 
-@pytest.fixture
-def redis(tmp_path, network):
-    server = RedisInside(tmp_path, network)
+@contextlib.contextmanager
+def redis_of(network, folder):
+    folder.mkdir()
+    server = RedisInside(folder, network)
     server.start()
-    yield server
-    server.end(signal.SIGKILL)
-
-
-@pytest.fixture
-def servers(start_server, network):
-    def start(host):
-        return start_server(SETTINGS, host=host.address, launcher=host.launcher)
-
-    with ThreadPoolExecutor() as threads:
-        return list(threads.map(start, network.hosts))
-
-
-@pytest.fixture
-async def ways():
-    async with Ways() as ways:
-        yield ways
+    try:
+        yield server
+    finally:
+        server.end(signal.SIGKILL)
 
 
 async def one_update(phone, started_at, iteration, number, until):
@@ -60,12 +49,35 @@ async def one_update(phone, started_at, iteration, number, until):
     assert updated.retcode == 200, updated.reason
 
 
-@pytest.mark.parametrize(
-    "lost",
-    [(CACHE_NETWORK, PEER_NETWORK), (PEER_NETWORK,), (CACHE_NETWORK,)],
-    ids=["from everybody", "from its peers", "from Redis"],
-)
-async def test_a_server_is_cut_off_when_its_sum_is_needed(servers, network, ways, until, lost):
+SCENARIOS = {
+    "from everybody": (CACHE_NETWORK, PEER_NETWORK),
+    "from its peers": (PEER_NETWORK,),
+    "from Redis": (CACHE_NETWORK,),
+}
+
+
+async def test_a_server_is_cut_off_when_its_sum_is_needed(start_server, tmp_path, until):
+    """Side by side, each in a network of its own: nearly all of it is waiting."""
+
+    async def scenario(name, lost):
+        with PrivateNetwork(3) as network, redis_of(network, tmp_path / name) as redis:
+            settings = {**SETTINGS, "distributed_cache.address": redis.address}
+            servers = await asyncio.gather(
+                *(
+                    asyncio.to_thread(start_server, settings, host=host.address, launcher=host.launcher)
+                    for host in network.hosts
+                )
+            )
+            async with Ways() as ways:
+                try:
+                    await cut_off(servers, network, ways, until, lost)
+                except AssertionError as fault:
+                    raise AssertionError(f"cut off {name}") from fault
+
+    await asyncio.gather(*(scenario(name, lost) for name, lost in SCENARIOS.items()))
+
+
+async def cut_off(servers, network, ways, until, lost):
     ledger = Ledger()
     urls = [await ways.to(host, server.address) for host, server in zip(network.hosts, servers)]
     phones = [[Device(url, f"d{number}", ledger.watched(url)) for number in range(3)] for url in urls]

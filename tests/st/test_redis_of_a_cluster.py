@@ -17,8 +17,8 @@ SAFEMODE = "The cluster is in safemode."
 DEVICES = 4
 ITERATIONS = 4
 SETTINGS = {"round.start_fl_job_threshold": DEVICES, "fl_iteration_num": ITERATIONS}
-# An outage takes minutes in the field. For the Servers it is one as soon as all heartbeats have run out (10 s):
-# this is the shortest that is longer.
+# In the field an outage takes minutes. For Servers that is no other than the shortest in which all heartbeats
+# run out (10 s), and nobody waits for minutes in a test.
 OUTAGE = 12.0
 
 
