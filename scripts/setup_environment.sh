@@ -64,7 +64,7 @@ can_install() {
 
 apt() {
   # dpkg needs the sbin folders. A daemon that a package starts must not inherit our callers' locks.
-  ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" \
+  ${as_root[@]+${as_root[@]+"${as_root[@]}"}} env DEBIAN_FRONTEND=noninteractive PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" \
     apt-get -y -qq -o DPkg::Lock::Timeout=300 "$@" >&2 7>&- 8>&- 9>&-
 }
 
@@ -210,15 +210,22 @@ install_fuzzer() {
   printf '%s' "unavailable: $requirement" >"$venv/fuzzer.stamp"
 }
 
-# Load balancers are for the tests alone, which start their own: the packages' services stay off.
+# Load balancers are for the tests alone, which start their own: the packages' services stay off, now and at the
+# next start of the machine.
 install_load_balancers() {
-  local policy=/usr/sbin/policy-rc.d made= status=0
-  if ! { is_here nginx-light && is_here haproxy; } && can_install && [ ! -e $policy ]; then
-    printf '#!/bin/sh\nexit 101\n' | ${as_root[@]+"${as_root[@]}"} tee $policy >/dev/null &&
-      ${as_root[@]+"${as_root[@]}"} chmod 755 $policy && made=1
+  local policy=/usr/sbin/policy-rc.d service services=() status=0
+  is_here nginx-light || services+=(nginx)
+  is_here haproxy || services+=(haproxy)
+  [ ${#services[@]} = 0 ] && return 0
+  if can_install && [ ! -e $policy ]; then
+    trap '${as_root[@]+"${as_root[@]}"} rm -f /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' | ${as_root[@]+"${as_root[@]}"} tee $policy >/dev/null
+    ${as_root[@]+"${as_root[@]}"} chmod 755 $policy
   fi
   install_packages nginx-light haproxy || status=1
-  [ -z "$made" ] || ${as_root[@]+"${as_root[@]}"} rm -f $policy
+  for service in "${services[@]}"; do
+    ! have systemctl || ${as_root[@]+"${as_root[@]}"} systemctl disable "$service" >/dev/null 2>&1 || true
+  done
   return $status
 }
 

@@ -11,8 +11,10 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
 from typing import Any, Callable
 
 import numpy as np
@@ -37,7 +39,7 @@ Weights = Mapping[str, Any]
 
 
 class Ledger:
-    """`watched` transports write it; each may be asked for by any number of devices."""
+    """Written by the transports that `watched` returns. Use as `async with`, which ends their connections."""
 
     def __init__(self) -> None:
         # By iteration and fl_id: what was uploaded, and the data_size.
@@ -48,9 +50,20 @@ class Ledger:
         self.faults: list[str] = []  # HTTP statuses other than 200, and connections that broke
         self._sizes: dict[str, int] = {}
         self._last: dict[str, int] = {}
+        self._transports: list[Transport] = []
+
+    async def __aenter__(self) -> Ledger:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for transport in self._transports:
+            await transport.close()
 
     def watched(self, url: str, transport: Transport | None = None) -> Transport:
-        return _Watched(self, url, transport or HttpTransport(url))
+        self._transports.append(transport or HttpTransport(url))
+        return _Watched(self, url, self._transports[-1])
 
     def see(self, url: str, round_name: str, body: memoryview, answer: HttpAnswer | None) -> None:
         """Of a request that `url` has answered, or not."""
@@ -59,31 +72,38 @@ class Ledger:
         if round_name == "startFLJob" and answer is not None:
             self._see_start(url, body, answer)
         if round_name == "updateModel":
-            self._see_update(body, answer)
+            self._see_update(url, body, answer)
 
     def _see_start(self, url: str, body: memoryview, answer: HttpAnswer) -> None:
-        if answer.status != 200 or plain_text(answer.body) is not None:
-            return
         request = RequestFLJob.RequestFLJob.GetRootAs(body)
+        fl_id = request.FlId().decode()
+        if answer.status != 200 or plain_text(answer.body) is not None:
+            _tell(url, fl_id, "starts", bytes(answer.body))
+            return
         started = StartFLJobAnswer.decode(answer.body)
+        _tell(url, fl_id, "starts", started.iteration, started.reason)
         if started.retcode != 200:
             return
-        self._sizes[request.FlId().decode()] = request.DataSize()
+        self._sizes[fl_id] = request.DataSize()
         self._see_iteration(url, started.iteration)
         weights = {name: np.array(array) for name, array in started.weights.items()}
         known = self.models.setdefault(started.iteration, weights)
         assert _bytes(known) == _bytes(weights), (url, started.iteration, known, weights)
 
-    def _see_update(self, body: memoryview, answer: HttpAnswer | None) -> None:
+    def _see_update(self, url: str, body: memoryview, answer: HttpAnswer | None) -> None:
         request = RequestUpdateModel.RequestUpdateModel.GetRootAs(body)
         fl_id, iteration = request.FlId().decode(), request.Iteration()
         features = (request.FeatureMap(i) for i in range(request.FeatureMapLength()))
         sums = {f.WeightFullname().decode(): np.array(f.DataAsNumpy()) for f in features}
         update = sums, self._sizes[fl_id]
         if answer is None:
+            _tell(url, fl_id, "uploads", iteration, "no answer")
             self.unanswered[iteration][fl_id] = update
-        elif answer.status == 200 and plain_text(answer.body) is None:
+        elif answer.status != 200 or plain_text(answer.body) is not None:
+            _tell(url, fl_id, "uploads", iteration, bytes(answer.body))
+        else:
             updated = UpdateModelAnswer.decode(answer.body)
+            _tell(url, fl_id, "uploads", iteration, updated.reason)
             doubtful = fl_id in self.unanswered[iteration]
             if updated.retcode == 200 or (doubtful and updated.reason.startswith(_ALREADY_COUNTED)):
                 self.unanswered[iteration].pop(fl_id, None)
@@ -117,6 +137,11 @@ class Ledger:
             for some in itertools.combinations(doubtful, count):
                 if certain or some:
                     yield mean([*certain, *some])
+
+
+def _tell(*what: object) -> None:
+    """For whoever reads why a test has failed."""
+    print(f"{time.time():.3f}", *what)
 
 
 class _Watched:

@@ -24,7 +24,7 @@ from typing import Any, Callable
 
 import pytest
 from balancers import program
-from conftest import Redis, accepts
+from processes import Redis, accepts
 
 CACHE_NETWORK, PEER_NETWORK = 0, 1
 _CLONE_NEWNET = 0x40000000
@@ -140,14 +140,13 @@ class Ways:
 
     async def __aenter__(self) -> Ways:
         self._listeners: list[asyncio.AbstractServer] = []
-        self._open: set[asyncio.StreamWriter] = set()
+        self._writers: list[asyncio.StreamWriter] = []
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for listener in self._listeners:
-            listener.close()
-        for writer in list(self._open):
-            writer.close()
+        for end in (*self._listeners, *self._writers):
+            end.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
         for listener in self._listeners:
             await listener.wait_closed()
 
@@ -156,15 +155,18 @@ class Ways:
         name, port = address.rsplit(":", 1)
 
         async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._writers.append(writer)
             inner = host.call(socket.socket)
             inner.setblocking(False)
-            with contextlib.suppress(OSError):
+            try:
                 await asyncio.get_running_loop().sock_connect(inner, (name, int(port)))
-                from_inside, to_inside = await asyncio.open_connection(sock=inner)
-                self._open |= {writer, to_inside}
-                await asyncio.gather(_pump(reader, to_inside), _pump(from_inside, writer))
-                self._open -= {writer, to_inside}
-            writer.close()
+            except OSError:
+                inner.close()
+                writer.close()
+                return
+            from_inside, to_inside = await asyncio.open_connection(sock=inner)
+            self._writers.append(to_inside)
+            await asyncio.gather(_pump(reader, to_inside), _pump(from_inside, writer))
 
         listener = await asyncio.start_server(carry, "127.0.0.1", 0)
         self._listeners.append(listener)

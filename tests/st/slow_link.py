@@ -13,7 +13,8 @@ class SlowLink:
     def __init__(self, port: int, seconds: float) -> None:
         self._port = port
         self._half = seconds / 2
-        self._carrying: set[asyncio.Task[None]] = set()
+        self._carrying: list[asyncio.Task[None]] = []
+        self._writers: list[asyncio.StreamWriter] = []
         self.address = ""
 
     async def __aenter__(self) -> SlowLink:
@@ -27,31 +28,32 @@ class SlowLink:
         self._listener.close()
         for carrying in self._carrying:
             carrying.cancel()
+        for writer in self._writers:
+            writer.close()
         await asyncio.gather(*self._carrying, return_exceptions=True)
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
         await self._listener.wait_closed()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         try:
             from_redis, to_redis = await asyncio.open_connection("127.0.0.1", self._port)
         except OSError:
             writer.close()
             return
+        self._writers.append(to_redis)
         for way in ((reader, to_redis), (from_redis, writer)):
-            task = asyncio.create_task(self._carry(*way))
-            self._carrying.add(task)
-            task.add_done_callback(self._carrying.discard)
+            self._carrying.append(asyncio.create_task(self._carry(*way)))
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Until one end is gone: then both are."""
-        loop = asyncio.get_running_loop()
+        later = asyncio.get_running_loop().call_later
 
         def write(piece: bytes) -> None:
             if not writer.is_closing():
                 writer.write(piece)
 
-        try:
-            with contextlib.suppress(OSError):
-                while piece := await reader.read(1 << 16):
-                    loop.call_later(self._half, write, piece)
-        finally:
-            loop.call_later(self._half, writer.close)
+        with contextlib.suppress(OSError):
+            while piece := await reader.read(1 << 16):
+                later(self._half, write, piece)
+        later(self._half, writer.close)

@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 import balancers
 import pytest
 import yaml
-from conftest import free_port
 from java_device import Clock, End, JavaDevice
-from ledger import Ledger, sdk_device, verdicts, whole_numbers
+from ledger import sdk_device, verdicts, whole_numbers
+from processes import free_port
 
 from mindspore_federated.client import HttpAnswer
 
@@ -124,9 +124,9 @@ class FieldDevice(JavaDevice):
         return received
 
 
-async def test_a_job_through_a_balancer_of_which_one_server_is_killed(servers, start_balancer):
+async def test_a_job_through_a_balancer_of_which_one_server_is_killed(servers, start_balancer, ledger):
     balancer = start_balancer(servers, monitoring_port(servers))
-    ledger, training = Ledger(), Training()
+    training = Training()
     fleet = [sdk_device(ledger, [balancer.url], number, training.in_a_thread) for number in range(FLEET)]
     field = [FieldDevice(ledger, balancer.url, FLEET + number, training) for number in range(FIELD)]
 
@@ -150,5 +150,3 @@ async def test_a_job_through_a_balancer_of_which_one_server_is_killed(servers, s
         last = await device.get_model(ITERATIONS)
     assert verdicts(servers) == dict.fromkeys(range(1, ITERATIONS + 1), "success")
     ledger.check(verdicts(servers), last)
-    for device in fleet[1:]:
-        await device.close()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from balancers import program
-from conftest import Device
-from ledger import Ledger, verdicts, whole_numbers
+from ledger import verdicts, whole_numbers
+from one_device import Device
 from waiting import eventually
 
 from mindspore_federated.client.messages import StartFLJobAnswer
@@ -57,12 +57,11 @@ async def one_iteration(phones, iteration, until):
     return models[0]
 
 
-async def test_the_disk_of_one_server_is_full(start_server, own_disk, until):
+async def test_the_disk_of_one_server_is_full(start_server, own_disk, ledger, until):
     own_metrics = {**SETTINGS, "summary.metrics_file": "checkpoints/metrics.jsonl"}
     poor = start_server(own_metrics, checkpoints=True, launcher=own_disk)
     rich = [start_server(SETTINGS, checkpoints=True) for _ in range(2)]
     servers = [poor, *rich]
-    ledger = Ledger()
     phones = [[Device(s.url, f"d{number}", ledger.watched(s.url)) for number in range(2)] for s in servers]
     disk = disk_of(poor)
     fill(disk / "filler")
@@ -94,6 +93,3 @@ async def test_the_disk_of_one_server_is_full(start_server, own_disk, until):
     assert set(verdicts(servers).values()) == {"success"}
     for server in rich:
         assert "Failed to write" not in server.log.read_text()
-    for row in phones:
-        for phone in row:
-            await phone.close()

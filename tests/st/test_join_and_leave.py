@@ -8,9 +8,9 @@ import signal
 
 import numpy as np
 import pytest
-from conftest import Device
 from half_sent import HalfSent
-from ledger import Ledger, sdk_device, verdicts, whole_numbers
+from ledger import sdk_device, verdicts, whole_numbers
+from one_device import Device
 
 from mindspore_federated.client import TransportError
 from mindspore_federated.client.messages import UpdateModelAnswer
@@ -30,10 +30,9 @@ JOIN, TERMINATE, KILL = EVENTS = ("joins", "is ended", "is killed")
 class Cluster:
     """Two Servers, of which the first one is to leave, or which a third one is to join."""
 
-    def __init__(self, start_server):
+    def __init__(self, start_server, ledger):
         self._start_server = start_server
-        self.ledger = Ledger()
-        self._phones = []
+        self.ledger = ledger
 
     async def start(self):
         start = asyncio.to_thread
@@ -52,9 +51,7 @@ class Cluster:
             assert status == (0 if event == TERMINATE else -signal.SIGKILL)
 
     def phone(self, server, number, transport=None):
-        watched = self.ledger.watched(server.url, transport)
-        self._phones.append(Device(server.url, f"d{number}", watched))
-        return self._phones[-1]
+        return Device(server.url, f"d{number}", self.ledger.watched(server.url, transport))
 
     async def update(self, number, servers, transport=None):
         """As a device does: the same update again, to another Server, until there is a verdict."""
@@ -70,16 +67,10 @@ class Cluster:
                 transport = None  # what is left of the update has nowhere to go
             await asyncio.sleep(0.05)
 
-    async def close(self):
-        for phone in self._phones:
-            await phone.close()
-
 
 @pytest.fixture
-async def cluster(start_server):
-    cluster = await Cluster(start_server).start()
-    yield cluster
-    await cluster.close()
+async def cluster(start_server, ledger):
+    return await Cluster(start_server, ledger).start()
 
 
 @pytest.mark.parametrize("event", EVENTS)
@@ -115,8 +106,6 @@ async def test_a_server(cluster, phase, event):
     urls = [server.url for server in cluster.there]
     fleet = [sdk_device(cluster.ledger, urls, number) for number in range(DEVICES)]
     await asyncio.wait_for(asyncio.gather(*(device.run() for device in fleet)), 60)
-    for device in fleet:
-        await device.close()
     models = []
     for url in urls:
         async with sdk_device(cluster.ledger, [url], 99) as device:

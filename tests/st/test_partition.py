@@ -8,8 +8,8 @@ import signal
 from types import SimpleNamespace
 
 import pytest
-from conftest import Device
 from ledger import Ledger, verdicts, whole_numbers
+from one_device import Device
 from private_network import CACHE_NETWORK, PEER_NETWORK, PrivateNetwork, RedisInside, Ways
 
 from mindspore_federated.client.messages import StartFLJobAnswer
@@ -68,17 +68,16 @@ async def test_a_server_is_cut_off_when_its_sum_is_needed(start_server, tmp_path
                     for host in network.hosts
                 )
             )
-            async with Ways() as ways:
+            async with Ways() as ways, Ledger() as ledger:
                 try:
-                    await cut_off(servers, network, ways, until, lost)
+                    await cut_off(servers, network, ways, ledger, until, lost)
                 except AssertionError as fault:
                     raise AssertionError(f"cut off {name}") from fault
 
     await asyncio.gather(*(scenario(name, lost) for name, lost in SCENARIOS.items()))
 
 
-async def cut_off(servers, network, ways, until, lost):
-    ledger = Ledger()
+async def cut_off(servers, network, ways, ledger, until, lost):
     urls = [await ways.to(host, server.address) for host, server in zip(network.hosts, servers)]
     phones = [[Device(url, f"d{number}", ledger.watched(url)) for number in range(3)] for url in urls]
     away, host = phones[0], network.hosts[0]
@@ -126,6 +125,3 @@ async def cut_off(servers, network, ways, until, lost):
         assert await row[0].start() == OVER
     assert verdicts(servers) == {1: "fail", 2: "success", 3: "success"}
     ledger.check(verdicts(servers), last[0])
-    for row in phones:
-        for phone in row:
-            await phone.close()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from conftest import Device
-from ledger import Ledger, verdicts, whole_numbers
+from ledger import verdicts, whole_numbers
+from one_device import Device
 from small_model import MODEL
 
 FIRST = {
@@ -35,10 +35,9 @@ def moved(by):
     return {name: value + by for name, value in MODEL.items()}
 
 
-async def test_the_first_ones_parameters_and_weights_hold(start_server):
+async def test_the_first_ones_parameters_and_weights_hold(start_server, ledger):
     files = [(FIRST, 0), (SECOND, 50), (THIRD, 500)]
     servers = [start_server(settings, model=moved(by)) for settings, by in files]
-    ledger = Ledger()
     phones = [[Device(s.url, f"d{number}", ledger.watched(s.url)) for number in range(5)] for s in servers]
     for iteration in (1, 2):
         for number in range(4):
@@ -67,6 +66,3 @@ async def test_the_first_ones_parameters_and_weights_hold(start_server):
     for server, keys in zip(servers, ((), SECOND, THIRD)):
         text = server.log.read_text()
         assert all(key.rpartition(".")[2] in text for key in keys), text
-    for row in phones:
-        for phone in row:
-            await phone.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from conftest import Device
+from one_device import Device
 
 SERVERS, DEVICES, ELEMENTS = 3, 7, 20_000
 BOUND = 2.0**-22
