@@ -10,7 +10,8 @@ usage() {
 Usage: bash scripts/setup_environment.sh build | run | test | cross
   build  what build.sh needs: compiler, libraries, .venv with the build requirements of pyproject.toml
   run    redis-server, and the wheel of build/package with the examples' packages in .venv
-  test   what tests/runtest.sh needs: clang-16, GoogleTest, and the wheel with the `dev` and `fuzz` packages in .venv
+  test   what tests/runtest.sh needs: clang-16, GoogleTest, load balancers, and the wheel with the `dev` and `fuzz` packages
+         in .venv
   cross  the compiler that scripts/cross_compile_aarch64.sh needs beside those of `build`
 Environment: MSFL_PYTHON  the Python (3.9 to 3.12) to make .venv with
 TEXT
@@ -18,6 +19,7 @@ TEXT
 
 say() { printf '%s\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
+have_in_sbin() { have "$1" || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ]; }
 have_header() { [ -e "/usr/include/$1" ] || [ -e "/usr/local/include/$1" ] || [ -e "/usr/include/$(uname -m)-linux-gnu/$1" ]; }
 have_boost() {
   local header
@@ -46,6 +48,9 @@ is_here() {
     clang-16) have clang++-16 ;;
     libclang-rt-16-dev) compgen -G '/usr/lib/llvm-16/lib/clang/*/lib/linux/libclang_rt.asan-*.a' >/dev/null ;;
     clang-format-16) have clang-format-16 ;;
+    nginx-light) have_in_sbin nginx ;;
+    haproxy) have_in_sbin haproxy ;;
+    iproute2) have_in_sbin ip && have_in_sbin bridge ;;
     *) dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed' ;;
   esac
 }
@@ -59,7 +64,7 @@ can_install() {
 
 apt() {
   # dpkg needs the sbin folders. A daemon that a package starts must not inherit our callers' locks.
-  ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" \
+  ${as_root[@]+${as_root[@]+"${as_root[@]}"}} env DEBIAN_FRONTEND=noninteractive PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" \
     apt-get -y -qq -o DPkg::Lock::Timeout=300 "$@" >&2 7>&- 8>&- 9>&-
 }
 
@@ -205,9 +210,28 @@ install_fuzzer() {
   printf '%s' "unavailable: $requirement" >"$venv/fuzzer.stamp"
 }
 
+# Load balancers are for the tests alone, which start their own: the packages' services stay off, now and at the
+# next start of the machine.
+install_load_balancers() {
+  local policy=/usr/sbin/policy-rc.d service services=() status=0
+  is_here nginx-light || services+=(nginx)
+  is_here haproxy || services+=(haproxy)
+  [ ${#services[@]} = 0 ] && return 0
+  if can_install && [ ! -e $policy ]; then
+    trap '${as_root[@]+"${as_root[@]}"} rm -f /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' | ${as_root[@]+"${as_root[@]}"} tee $policy >/dev/null
+    ${as_root[@]+"${as_root[@]}"} chmod 755 $policy
+  fi
+  install_packages nginx-light haproxy || status=1
+  for service in "${services[@]}"; do
+    ! have systemctl || ${as_root[@]+"${as_root[@]}"} systemctl disable "$service" >/dev/null 2>&1 || true
+  done
+  return $status
+}
+
 build_packages=(g++ cmake ninja-build libboost1.81-dev libhiredis-dev flatbuffers-compiler libflatbuffers-dev libssl-dev
                 libxxhash-dev)
-test_packages=(libgtest-dev clang-16 libclang-rt-16-dev clang-format-16)
+test_packages=(libgtest-dev clang-16 libclang-rt-16-dev clang-format-16 iproute2)
 
 mkdir -p "$root/build"
 exec 7>"$root/build/.setup.lock"
@@ -228,6 +252,7 @@ case ${1:-} in
     ;;
   test)
     install_packages redis-server "${build_packages[@]}" "${test_packages[@]}" || exit 1
+    install_load_balancers || exit 1
     make_venv
     install_wheel dev
     install_fuzzer

@@ -30,11 +30,18 @@ std::shared_ptr<const model::Model> Job::FindModel(std::string_view digest) cons
   return nullptr;
 }
 
-void Job::SetCurrent(NamedModel current) {
+void Job::MakeKnown(const NamedModel& model) {
   const std::lock_guard lock(known_mutex_);
-  std::erase_if(known_, [&](const Known& known) { return known.digest == current.digest; });
+  const auto is_of_no_use = [&](const Known& known) {
+    return known.digest == model.digest || known.model.expired();
+  };
+  std::erase_if(known_, is_of_no_use);
   if (known_.size() >= kKnown) known_.erase(known_.begin());
-  known_.push_back(Known{current.digest, current.model});
+  known_.push_back(Known{model.digest, model.model});
+}
+
+void Job::SetCurrent(NamedModel current) {
+  MakeKnown(current);
   current_ = std::move(current);
 }
 

@@ -131,6 +131,8 @@ class Job {
     std::shared_ptr<const model::Model> model;
     std::string digest;
   };
+  // From here on peers can have it, for as long as somebody holds it.
+  void MakeKnown(const NamedModel& model);
   void SetCurrent(NamedModel current);
   bool HoldsModelOf(const cache::Status& status) const {
     return status.digest.empty() || status.digest == current_.digest;

@@ -71,7 +71,12 @@ Task<Phase> Phases::Aggregate(Job& job) {
   if (job.stop_requested_ && !average) co_return Phase::kShutdown;
   const bool valid = average.has_value();
   job.aggregate_ = {};
-  if (valid) job.aggregate_ = Job::NamedModel{std::move(average->model), std::move(average->digest)};
+  if (valid) {
+    job.aggregate_ = Job::NamedModel{std::move(average->model), std::move(average->digest)};
+    // Before the record names it: others may hear of the verdict before this Server has its own answer, and a
+    // model that no Server knows of is given up.
+    job.MakeKnown(job.aggregate_);
+  }
   const std::string reason = valid ? job.decision_.reason : AggregationFailedReason(job.iteration().number());
   const std::string digest = job.aggregate_.digest;
   const Phase next = co_await EndIteration(job, valid, reason, digest);

@@ -158,7 +158,10 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   }
   const std::string fault = FaultOfFlId(message->fl_id()->string_view(), context.options.limits.fl_id_bytes);
   if (!fault.empty()) co_return RefuseForGood(iteration, fault);
-  if (iteration.update_model_full) {
+  // One of a later iteration began at a Server that is further than this one: then the cache has the word,
+  // and the update waits for the switch here.
+  const bool later = message->iteration() > static_cast<std::int64_t>(iteration.number());
+  if (iteration.update_model_full && !later) {
     co_return RefuseByThreshold(context, iteration, message->fl_id()->string_view());
   }
 

@@ -5,285 +5,26 @@ Fixtures hand out factories; whatever they started has ended when the test or mo
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-import shutil
+import itertools
 import signal
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Callable, Union
+from typing import Any, Callable
 
-import numpy as np
 import pytest
-import yaml
 
-from mindspore_federated.client import HttpTransport, TransportError
-from mindspore_federated.client.messages import (
-    GetModel,
-    GetModelAnswer,
-    GetResult,
-    GetResultAnswer,
-    StartFLJob,
-    StartFLJobAnswer,
-    UpdateModel,
-    UpdateModelAnswer,
-)
-from mindspore_federated.client.round_calls import plain_text
-
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))  # the other modules of this folder
-from small_model import FROZEN, MODEL  # noqa: E402
-from waiting import eventually  # noqa: E402
-
-LIMIT = 1 << 20
-Model = Mapping[str, Any]
-_DECODERS: dict[str, Callable[[Any], Any]] = {
-    "startFLJob": StartFLJobAnswer.decode,
-    "updateModel": UpdateModelAnswer.decode,
-    "getModel": GetModelAnswer.decode,
-    "getResult": GetResultAnswer.decode,
-}
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-class Process:
-    """A child in a session of its own, with its output in a file."""
-
-    def __init__(self, command: Sequence[str], log: Path) -> None:
-        self._command = list(command)
-        self.log = log
-        self._child: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int:
-        assert self._child is not None
-        return self._child.pid
-
-    @property
-    def alive(self) -> bool:
-        return self._child is not None and self._child.poll() is None
-
-    def send(self, number: int) -> None:
-        assert self._child is not None
-        self._child.send_signal(number)
-
-    def start(self) -> None:
-        with open(self.log, "ab") as output:
-            self._child = subprocess.Popen(
-                self._command,
-                cwd=self.log.parent,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def wait_until(self, ready: Callable[[], Any]) -> None:
-        def ready_or_dead() -> bool:
-            assert self._child is not None
-            text = self.log.read_text(errors="replace")[-4000:]
-            assert self._child.poll() is None, f"{self._command} ended with {self._child.returncode}:\n{text}"
-            return bool(ready())
-
-        eventually(ready_or_dead, f"{self._command} being ready")
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        """Sends the signal and waits; returns the exit status. Kills after 15 s. Harmless when repeated."""
-        if self._child is None:
-            return 0
-        child, self._child = self._child, None
-        child.send_signal(number)
-        try:
-            return child.wait(15)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-            raise AssertionError(f"{self._command} survived signal {number} for 15 s") from None
-
-
-class Redis(Process):
-    """A redis-server that keeps nothing, unless it is told to: restarted, it is empty."""
-
-    def __init__(self, folder: Path, keeps_data: bool = False) -> None:
-        self.port = free_port()
-        self._data = folder / "redis-data"
-        self._data.mkdir()
-        options = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--dir", str(self._data)]
-        options += ["--appendonly", "yes" if keeps_data else "no", "--appendfsync", "always"]
-        super().__init__(["redis-server", *options], folder / "redis.log")
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        super().start()
-        self.wait_until(lambda: accepts(self.port))
-
-    def restart(self, forget: bool = False) -> None:
-        """Killed and started again, on request without what it kept."""
-        self.end(signal.SIGKILL)
-        if forget:
-            shutil.rmtree(self._data)
-            self._data.mkdir()
-        self.start()
-
-
-def accepts(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
-
-
-class Server(Process):
-    """A Server of a job with the model MODEL. `settings` override the job's configuration, by dotted path."""
-
-    def __init__(
-        self, folder: Path, cache: str, settings: Mapping[str, Any], checkpoints: bool, weights: Model = MODEL
-    ) -> None:
-        self.folder = folder
-        self.address = f"127.0.0.1:{free_port()}"
-        self.url = f"http://{self.address}"
-        self.config = folder / "job.yaml"
-        self.config.write_text(yaml.safe_dump(configuration(cache, settings)))
-        self.checkpoint_dir = folder / "checkpoints"
-        if checkpoints:
-            self.checkpoint_dir.mkdir()
-        model = folder / "model.npz"
-        np.savez(model, **weights)  # type: ignore[arg-type]  # the stub takes any keyword for `allow_pickle`
-        command = [sys.executable, str(HERE / "serve.py"), str(self.config), self.address]
-        super().__init__([*command, str(self.checkpoint_dir), str(model), *FROZEN], folder / "server.log")
-
-    def start(self) -> None:
-        said_before = self.log.stat().st_size if self.log.exists() else 0
-        super().start()
-        # Its port is open a moment before it belongs to the cluster.
-        self.wait_until(lambda: b"Server started successfully." in self.log.read_bytes()[said_before:])
-
-    def metrics(self) -> list[dict[str, Any]]:
-        file = self.folder / "metrics.jsonl"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-
-class Scheduler(Process):
-    def __init__(self, folder: Path, config: Path) -> None:
-        self.address = f"127.0.0.1:{free_port()}"
-        command = [sys.executable, str(HERE / "schedule.py"), str(config), self.address]
-        super().__init__(command, folder / "scheduler.log")
-
-    def start(self) -> None:
-        super().start()
-        self.wait_until(lambda: accepts(int(self.address.split(":")[1])))
-
-
-def configuration(cache: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    job: dict[str, Any] = {
-        "fl_name": "job",
-        "fl_iteration_num": 3,
-        "server_mode": "FEDERATED_LEARNING",
-        "enable_ssl": False,
-        "distributed_cache": {"type": "redis", "address": cache},
-        "round": {
-            "start_fl_job_threshold": 1,
-            "start_fl_job_time_window": 30_000,
-            "update_model_ratio": 1.0,
-            "update_model_time_window": 30_000,
-            "global_iteration_time_window": 60_000,
-        },
-        "summary": {"metrics_file": "metrics.jsonl", "failure_event_file": "failures.txt"},
-        "client": {"client_epoch_num": 3, "client_batch_size": 16, "client_learning_rate": 0.25},
-    }
-    for path, value in settings.items():
-        *sections, key = path.split(".")
-        place = job
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[key] = value
-    return job
-
-
-Answer = Union[StartFLJobAnswer, UpdateModelAnswer, GetModelAnswer, GetResultAnswer, str]
-
-
-class Device:
-    """One device that sends single requests. Answers are typed, or the plain text."""
-
-    def __init__(self, url: str, fl_id: str) -> None:
-        self.fl_id = fl_id
-        self._transport = HttpTransport(url)
-
-    async def start(self, data_size: int = 8, eval_data_size: int = 4) -> Any:
-        return await self.send(
-            "startFLJob", StartFLJob("job", self.fl_id, data_size, eval_data_size, 0).encode()
-        )
-
-    async def update(
-        self,
-        iteration: int,
-        weights: Mapping[str, Any],
-        data_size: int = 8,
-        loss: float = 0.5,
-        accuracy: float = 0.75,
-    ) -> Any:
-        arrays = {name: np.asarray(value, np.float32) for name, value in weights.items()}
-        message = UpdateModel("job", self.fl_id, iteration, data_size, arrays, loss, accuracy, 0)
-        return await self.send("updateModel", message.encode())
-
-    async def model(self, iteration: int) -> Any:
-        return await self.send("getModel", GetModel("job", iteration, 0).encode())
-
-    async def result(self, iteration: int) -> Any:
-        return await self.send("getResult", GetResult("job", iteration, 0).encode())
-
-    async def send(self, round_name: str, body: bytes | memoryview) -> Any:
-        answer = await self._transport.post(round_name, memoryview(body), LIMIT)
-        text = bytes(answer.body)
-        assert answer.status == 200, (answer.status, text[:200])
-        if plain_text(text) is not None:
-            return text.decode()
-        return _DECODERS[round_name](text)
-
-    async def model_when_ready(self, iteration: int) -> Any:
-        return await _until(
-            lambda: self.model(iteration), lambda answer: getattr(answer, "retcode", 0) == 200
-        )
-
-    async def close(self) -> None:
-        """Ends the connection. The next request opens another, as it must after a restart of the Server."""
-        await self._transport.close()
-
-
-async def _until(
-    ask: Callable[[], Awaitable[Any]], good: Callable[[Any], bool], seconds: float = 30.0
-) -> Any:
-    """Asks until the answer is good and returns it; faults of the transport count as bad answers."""
-    deadline = time.monotonic() + seconds
-    answer: Any = None
-    while time.monotonic() < deadline:
-        try:
-            answer = await ask()
-            if good(answer):
-                return answer
-        except TransportError as fault:
-            answer = fault
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"after {seconds} s still {answer!r}")
+sys.path.insert(0, str(Path(__file__).parent))  # the other modules of this folder
+from ledger import Ledger
+from one_device import Device, ask_until
+from processes import Model, Redis, Scheduler, Server
+from small_model import MODEL
 
 
 @pytest.fixture
 def until() -> Callable[..., Awaitable[Any]]:
     """await until(ask, good) asks until the answer is good and returns it."""
-    return _until
+    return ask_until
 
 
 @pytest.fixture
@@ -301,17 +42,26 @@ def redis(tmp_path: Path, redis_keeps_data: bool) -> Iterator[Redis]:
 
 @pytest.fixture
 def start_server(tmp_path: Path, redis: Redis) -> Iterator[Callable[..., Server]]:
-    """start_server({"round.start_fl_job_threshold": 2}, checkpoints=True) returns a Server that is up."""
+    """start_server({"round.start_fl_job_threshold": 2}, checkpoints=True) returns a Server that is up.
+
+    May be called by several threads at once.
+    """
     servers: list[Server] = []
+    numbers = itertools.count()
 
     def start(
-        settings: Mapping[str, Any] | None = None, checkpoints: bool = False, model: Model = MODEL
+        settings: Mapping[str, Any] | None = None,
+        checkpoints: bool = False,
+        model: Model = MODEL,
+        **where: Any,
     ) -> Server:
-        folder = tmp_path / f"server{len(servers)}"
+        number = next(numbers)
+        folder = tmp_path / f"server{number}"
         folder.mkdir()
-        servers.append(Server(folder, redis.address, settings or {}, checkpoints, model))
-        servers[-1].start()
-        return servers[-1]
+        server = Server(folder, redis.address, settings or {}, checkpoints, model, **where)
+        servers.append(server)
+        server.start()
+        return server
 
     yield start
     for server in servers:
@@ -330,6 +80,12 @@ def start_scheduler(tmp_path: Path) -> Iterator[Callable[[Server], Scheduler]]:
     yield start
     for scheduler in schedulers:
         scheduler.end(signal.SIGKILL)
+
+
+@pytest.fixture
+async def ledger() -> AsyncIterator[Ledger]:
+    async with Ledger() as ledger:
+        yield ledger
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""One Server in a process of its own.
+"""One Server in a process of its own, for devices and other Servers at the same IP address.
 
 Usage: python serve.py <job.yaml> <ip:port> <checkpoint folder> <model.npz> [feature not to be aggregated ...]
 """
@@ -16,7 +16,8 @@ def main() -> None:
     with np.load(model) as arrays:
         for name, array in arrays.items():
             feature_map.add_feature(name, array, require_aggr=name not in frozen)
-    FLServerJob(config, address, checkpoint_dir=checkpoint_dir).run(feature_map)
+    host = address.rpartition(":")[0]
+    FLServerJob(config, address, tcp_server_ip=host, checkpoint_dir=checkpoint_dir).run(feature_map)
 
 
 if __name__ == "__main__":

@@ -142,6 +142,32 @@ TEST_F(RefusedAgainTest, AnUpdateBeyondTheThreshold) {
   EXPECT_EQ(third.get()->iteration(), 2);
 }
 
+// It started at another Server, where the next iteration was open first. Here the last update was counted, so
+// this one knows without the cache that the iteration is full; which iteration is another matter.
+TEST_F(RefusedAgainTest, AnUpdateOfTheNextIterationAtAServerThatIsNotThereYet) {
+  hold_records_ = true;
+  Start();
+  for (const char* id : {"d1", "d2"}) EXPECT_EQ(StartJob(id, 1)->retcode(), 200);
+  const cache::IterationKey first = job_->gate().Look().iteration->key();
+  EndIteration(1);
+  while (ended().empty()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  cache::JoinRequest elsewhere;
+  elsewhere.iteration = {first.instance, 2};
+  elsewhere.fl_id = "d1";
+  elsewhere.data_size = 1;
+  elsewhere.nonce = "elsewhere";
+  const auto joined = OnControl(store_->Join(elsewhere));
+  ASSERT_TRUE(joined);
+  EXPECT_EQ(joined->verdict, cache::JoinVerdict::kAccepted);
+
+  EXPECT_EQ(Update("d3", 1, AllWeights(5))->reason()->str(),
+            "Current amount for updateModel is enough. Please retry later.");
+  auto early = std::async(std::launch::async, [this] { return Update("d1", 2, AllWeights(5)); });
+  EXPECT_EQ(early.wait_for(std::chrono::milliseconds(30)), std::future_status::timeout);
+  job_->NoteRecorded(1);
+  EXPECT_EQ(early.get()->retcode(), 200);
+}
+
 TEST_F(RefusedAgainTest, ALittleEarly) {
   ServerOptions options = Options();
   options.round.start_fl_job_time_window = 1000;
