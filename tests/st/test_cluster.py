@@ -10,54 +10,14 @@ import socket
 from pathlib import Path
 
 import aiohttp
-import numpy as np
 import pytest
+from many_servers import full, metrics, phones_of, spread_iteration, weights_on, wide
 from small_model import MODEL
 from waiting import eventually
 
 from mindspore_federated.client.messages import GetModelAnswer, StartFLJobAnswer
 
 OVER = "The server's training job is disabled or finished."
-
-
-def full(value):
-    return {"bias": value, "weight": np.full(6, value)}
-
-
-def wide(count, **settings):
-    """A job of `count` devices in each iteration."""
-    return {"round.start_fl_job_threshold": count, "fl_iteration_num": 6, **settings}
-
-
-async def weights_on(devices, iteration):
-    """The model of an iteration as each Server hands it out."""
-    answers = [await device.model_when_ready(iteration) for device in devices]
-    return [{name: value.tolist() for name, value in answer.weights.items()} for answer in answers]
-
-
-async def spread_iteration(phones, iteration, values):
-    """Device i starts at one Server and uploads to the next: phones[server][device]."""
-    servers = len(phones)
-    for number, _ in enumerate(values):
-        started = await phones[number % servers][number].start()
-        assert isinstance(started, StartFLJobAnswer), started
-        assert (started.retcode, started.iteration) == (200, iteration), started.reason
-    for number, value in enumerate(values):
-        phone = phones[(number + 1) % servers][number]
-        updated = await phone.update(iteration, full(value))
-        assert updated.retcode == 200, updated.reason
-
-
-def metrics(servers):
-    """Lines of all Servers by iteration; each iteration has one."""
-    lines = [line for server in servers for line in server.metrics()]
-    numbers = [line["currentIteration"] for line in lines]
-    assert len(set(numbers)) == len(numbers), numbers
-    return {line["currentIteration"]: line for line in lines}
-
-
-def phones_of(device, servers, count):
-    return [[device(server, f"d{number}") for number in range(count)] for server in servers]
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
@@ -204,46 +164,6 @@ async def test_a_server_that_was_paused_adopts_what_the_others_have_done(start_s
 
     started = await until(paused.start, third)
     assert started.weights["bias"].tolist() == [2]
-
-
-async def test_redis_comes_back_empty(start_server, device, redis, until):
-    servers = [start_server(wide(2)) for _ in range(2)]
-    phones = phones_of(device, servers, 2)
-    await spread_iteration(phones, 1, [1, 3])
-    await weights_on([row[0] for row in phones], 1)
-    assert (await phones[0][0].start()).retcode == 200
-    assert (await phones[0][0].update(2, full(1))).retcode == 200
-    redis.restart()
-
-    def third(answer):
-        return isinstance(answer, StartFLJobAnswer) and answer.iteration == 3
-
-    for number in (0, 1):
-        started = await until(phones[number][number].start, third)
-        assert started.weights["bias"].tolist() == [2]
-    for number in (0, 1):
-        assert (await phones[1 - number][number].update(3, full(9))).retcode == 200
-    for weights in await weights_on([row[0] for row in phones], 3):
-        assert weights["bias"] == [9]
-
-
-async def test_redis_comes_back_empty_and_a_newcomer_is_faster(start_server, device, redis, until):
-    """It has found no job, and so begun one; the one that runs goes on all the same."""
-    running = start_server(wide(2))
-    phones = phones_of(device, [running], 2)
-    await spread_iteration(phones, 1, [1, 3])
-    await weights_on(phones[0][:1], 1)
-    running.send(signal.SIGSTOP)
-    redis.restart()
-    newcomer = start_server(wide(2), model={name: value + 100 for name, value in MODEL.items()})
-    running.send(signal.SIGCONT)
-
-    def third(answer):
-        return getattr(answer, "retcode", 0) == 200 and answer.iteration == 3
-
-    for at, fl_id in ((running, "d0"), (newcomer, "d1")):
-        started = await until(device(at, fl_id).start, third)
-        assert started.weights["bias"].tolist() == [2]
 
 
 async def test_the_job_is_over_on_all_servers(start_server, device):

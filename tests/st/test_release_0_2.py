@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from one_device import Device
 from operator_commands import Operator
 from waiting import eventually
 
@@ -188,8 +189,6 @@ def test_windows_are_whole_seconds(start):
     server = start(2, **{"round.start_fl_job_time_window": 1_900, "fl_iteration_num": 1})
 
     async def join():
-        from conftest import Device
-
         phone = Device(server.url, "d0")
         await phone.start()
         await phone.close()
