@@ -28,6 +28,7 @@ JobKeys::JobKeys(std::string_view fl_name)
       nodes(prefix + "nodes"),
       leaving(prefix + "leaving"),
       settings(prefix + "settings"),
+      forgotten(prefix + "forgotten"),
       events(prefix + "events") {}
 
 IterationKeys::IterationKeys(const JobKeys& job, IterationKey of)

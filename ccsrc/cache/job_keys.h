@@ -17,7 +17,7 @@ struct JobKeys {
   explicit JobKeys(std::string_view fl_name);
   std::string Alive(std::string_view node_id) const { return prefix + "alive:" + std::string(node_id); }
 
-  std::string prefix, instance, model, epoch, nodes, leaving, settings, events;
+  std::string prefix, instance, model, epoch, nodes, leaving, settings, forgotten, events;
 };
 
 struct IterationKeys {

@@ -172,8 +172,8 @@ Task<Result<Status>> JobStore::Recreate(Status status, std::map<std::string, std
   const std::string state = StateText(status.state);
   const std::string reason =
       "The instance status info stored in distributed cache is empty, current iteration: " + rows.number;
-  const std::array<std::string_view, 5> keys{impl_->keys.instance, rows.status, rows.hyper, impl_->keys.model,
-                                             other.status};
+  const std::array<std::string_view, 6> keys{impl_->keys.instance, rows.status,  rows.hyper,
+                                             impl_->keys.model,    other.status, impl_->keys.forgotten};
   std::vector<std::string_view> arguments{rows.iteration.instance,
                                           rows.number,
                                           state,

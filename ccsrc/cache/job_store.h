@@ -13,6 +13,7 @@
 //                                   address is `http://host:port<prefix>`, ends in `/`, and is `-` if unknown
 //   alive:<node id>         text    heartbeat, expires; ms of Redis' clock since when the node was never away
 //   leaving                 set     ids of the nodes that an operator has asked to leave, until they are gone
+//   forgotten               set     instances that `msfl reset` has removed, for a day
 //   settings                text    JobStoreOptions::settings of the Servers that live
 //   <instance>:status       hash    iteration, state (0 running, 1 disable, 2 finish, 3 stop), valid (0|1), reason,
 //                                   digest (32 hex digits: the model that the iteration starts from),

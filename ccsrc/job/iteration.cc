@@ -48,7 +48,7 @@ void Iteration::NoteBegin() {
 
 std::int64_t Iteration::NextRequestTime() const {
   const std::int64_t began = began_ms.load(std::memory_order_relaxed);
-  return (began != 0 ? began : made_ms_) + static_cast<std::int64_t>(rules_.round_window_sum());
+  return (began != 0 ? began : made_ms_) + static_cast<std::int64_t>(rules_.round_window_sum);
 }
 
 std::int64_t Iteration::FutureRequestTime() const {

@@ -93,12 +93,20 @@ Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address, std::
       co_await store_.Register(node_id, tcp_address, http_address, current, digest);
   while (registered && registered->other_settings) {
     const Error other = OtherSettings(options_.cluster_settings, *registered->other_settings);
-    if (stop_requested_ || SteadyClock::now() > others_by) co_return other;
+    if (stop_requested_) co_return Error{Errc::kStopping, "stopped while it was starting"};
+    if (SteadyClock::now() > others_by) co_return other;
     if (!told) {
       MSFL_LOG(kWarning, "waiting whether those are alive: " << other.text);
       told = true;
     }
     co_await wakeup_.Wait(SteadyClock::now() + kLook);
+    const Result<cache::Snapshot> seen = co_await store_.Observe(current);
+    if (!seen) co_return seen.error();
+    if (!seen->known || !(seen->status.current == current)) {
+      co_return Error{Errc::kDisagreement,
+                      "the job has moved on while this Server waited for Servers with "
+                      "other settings to be gone; start it again"};
+    }
     registered = co_await store_.Register(node_id, tcp_address, http_address, current, digest);
   }
   if (!registered) co_return registered.error();

@@ -51,6 +51,15 @@ Task<Phase> Phases::Switch(Job& job) {
   if (new_instance) {
     const Result<cache::JobStore::Opened> opened = co_await job.store_.Open(now, job.hyper_);
     if (!opened) co_return Phase::kFailure;
+    // It may be another Server's that has found an emptied cache, with another model.
+    const Result<void> same_model = co_await job.AgreeOnModel(job.current_.model->layout());
+    const Result<void> goes_together =
+        same_model ? CompareHyperParameters(job.options_.hyper_parameters, opened->hyper) : same_model;
+    if (!goes_together && goes_together.error().code != Errc::kDisagreement) co_return Phase::kFailure;
+    if (!goes_together) {
+      job.Fail(goes_together.error().text.c_str());
+      co_return Phase::kShutdown;
+    }
     now = opened->status;  // it may have moved on since
     const Result<Rules> fresh = MakeRules(job.options_, opened->hyper);
     if (fresh) {

@@ -73,6 +73,7 @@ Result<Rules> MakeRules(const ServerOptions& options, const Cached& cached) {
   rules.windows.start_fl_job = round.start_fl_job_time_window;
   rules.windows.update_model = round.update_model_time_window;
   rules.windows.global_iteration = round.global_iteration_time_window;
+  rules.round_window_sum = rules.windows.start_fl_job + rules.windows.update_model;
   rules.as_release_0_2 = options.as_release_0_2;
   if (options.as_release_0_2) {
     for (std::uint64_t* window :
@@ -105,7 +106,7 @@ Result<ServerOptions> AdoptCipher(ServerOptions options, const Cached& cached) {
 
 namespace {
 
-constexpr const char* kMustBeEqual[] = {"enable_ssl", "pki_verify"};
+constexpr const char* kMustBeEqual[] = {"aggregation_type", "enable_ssl", "pki_verify"};
 
 // 0.5 and 0.50 are the same value, and so is what float32 can't tell apart.
 bool SameValue(const std::string& one, const std::string& other) {

@@ -19,9 +19,9 @@ struct Rules {
   ClientPlan plan;
   bool as_release_0_2 = false;
 
-  // Sum of the windows of all rounds that have one, in ms: what `next_req_time` adds to the start of an
-  // iteration.
-  std::uint64_t round_window_sum() const { return windows.start_fl_job + windows.update_model; }
+  // Sum of the windows of all rounds that have one, in ms and not cut: what `next_req_time` adds to the start
+  // of an iteration.
+  std::uint64_t round_window_sum = 0;
 };
 
 // ceil(threshold * ratio), the product taken in float32 (rounds.md, section 2).
@@ -37,7 +37,8 @@ Result<ServerOptions> AdoptCipher(ServerOptions options, const std::map<std::str
 
 using HyperParameters = std::map<std::string, std::string>;
 
-// Errc::kDisagreement when the file and the running instance can't go together: enable_ssl and pki_verify.
+// Errc::kDisagreement when the file and the running instance can't go together: aggregation_type,
+// enable_ssl and pki_verify.
 Result<void> CompareHyperParameters(const HyperParameters& file, const HyperParameters& cached);
 // `<name>: file says <x>, the running instance has <y>`, one for each other value that differs.
 std::vector<std::string> AdoptedValues(const HyperParameters& file, const HyperParameters& cached);

@@ -41,9 +41,9 @@ struct PeerServerOptions {
   // From the first byte of a request to its last; also until the first one of a stranger.
   std::chrono::milliseconds header_timeout{10'000};
   std::chrono::milliseconds idle_timeout{60'000};         // between requests
-  std::chrono::milliseconds write_stall_timeout{10'000};  // without a byte of an answer taken by the peer
+  std::chrono::milliseconds write_stall_timeout{30'000};  // without a byte of an answer taken by the peer
   // How far who takes an answer may be behind the minimum rate (bytes per second).
-  std::chrono::milliseconds write_grace{10'000};
+  std::chrono::milliseconds write_grace{30'000};
   std::uint64_t minimum_rate = kPeerMinimumRate;
 };
 

@@ -20,11 +20,12 @@ DeviceHash HashDevice(std::string_view fl_id);
 // A table of fixed size, 8 bytes for a device; without locks, since every refusal of a crowd writes to it.
 //
 // What its size costs. Each device has one row, of `kWays` places. A ninth device of one row drives out the
-// one whose time comes first, and that one is refused at once if it comes back after all: of 2^18 devices
-// that are away at the same time about 40 suffer that, of 2^16 none. Two devices of one row that agree in 30
-// more bits of their hashes (one in a hundred million for a device in a full row) are taken for each other:
-// one that was told nothing then waits for the next iteration instead of being refused. The hash has no
-// secret, so somebody may choose names that drive out a device; it is then served as if nobody remembered it.
+// one whose time comes first, and that one is known by the iteration that it claims alone, which clients
+// before 0.2 may not send: of 2^18 devices that are away at the same time about 40, of 2^16 none. Two devices
+// of one row that agree in 30 more bits of their hashes (one in a hundred million for a device in a full row)
+// are taken for each other: one that was told nothing then waits for the next iteration instead of being
+// refused. The hash has no secret, so somebody may choose names that drive out a device; it is then served as
+// if nobody remembered it.
 class ReturningDevices {
  public:
   // `rows` is a power of two. 8 MB as it is.

@@ -22,6 +22,7 @@ STATES = ("running", "disabled", "finished", "stopped")  # by the number in the 
 STOPPED = 3
 _CONNECT_SECONDS = 3.0
 _COMMAND_SECONDS = 10.0
+_REMEMBERED_SECONDS = 24 * 3600
 _REMOVED_AT_ONCE = 500
 _ATTEMPTS = 20
 _WEEK_MS = 7 * 24 * 3600 * 1000
@@ -198,17 +199,30 @@ class JobCache:
     def live_servers(self) -> list[Node]:
         return [node for node in self.nodes() if node.alive and node.role == "SERVER"]
 
+    @property
+    def _forgotten(self) -> str:
+        return self.prefix + "forgotten"
+
     def rows(self) -> list[str]:
         """The keys of all rows of the job, in byte order. Walks the whole key space, in small steps."""
         pattern = re.sub(r"([*?\[\]\\^])", r"\\\1", self.prefix) + "*"
         with self.errors():
             keys = {key for key in self.redis.scan_iter(match=pattern.encode(), count=1000)}
+        keys.discard(self._forgotten.encode(errors="surrogateescape"))
         return sorted(key.decode(errors="surrogateescape") for key in keys)
 
     def remove(self, rows: Sequence[str]) -> int:
-        """Unlinks the rows; answers how many were still there."""
+        """Unlinks the rows; answers how many were still there.
+
+        For a day the cache remembers that the instance is forgotten: a Server that was away meanwhile must not
+        put it in the place of the one that has begun since.
+        """
         removed = 0
         with self.errors():
+            instance = self.redis.get(self.prefix + "instance")
+            if instance is not None:
+                self.redis.sadd(self._forgotten, instance)
+                self.redis.expire(self._forgotten, _REMEMBERED_SECONDS)
             for first in range(0, len(rows), _REMOVED_AT_ONCE):
                 some = rows[first : first + _REMOVED_AT_ONCE]
                 removed += int(self.redis.unlink(*(key.encode(errors="surrogateescape") for key in some)))

@@ -58,7 +58,6 @@ def cluster_settings(config: ServerConfig) -> dict[str, str]:
     """What all Servers of a cluster must have alike: keys of the file, their values as text."""
     values = {
         "server_mode": config.server_mode,
-        "aggregation.aggregation_type": config.aggregation.aggregation_type,
         "client.http_url_prefix": url_prefix(config.client.http_url_prefix),
         "compatibility": config.compatibility,
         "round.require_all_features": config.round.require_all_features,

@@ -1,4 +1,7 @@
-"""With `compatibility: "0.2"` what rounds.md, section 16, demands, point by point and to the letter."""
+"""With `compatibility: "0.2"`: the points of rounds.md, section 16, that our own behaviour might break.
+
+Points 4 and 5 do not depend on the switch: test_cluster.py and ut/cpp/server/agreement_test.cc.
+"""
 
 from __future__ import annotations
 
@@ -186,7 +189,7 @@ async def test_11_new_instance(start, start_scheduler, device, redis):
 
 
 def test_windows_are_whole_seconds(start):
-    server = start(2, **{"round.start_fl_job_time_window": 1_900, "fl_iteration_num": 1})
+    server = start(2, **{"round.start_fl_job_time_window": 2_900, "fl_iteration_num": 1})
 
     async def join():
         phone = Device(server.url, "d0")
@@ -196,4 +199,4 @@ def test_windows_are_whole_seconds(start):
     asyncio.run(join())
     began = time.monotonic()
     eventually(lambda: server.metrics(), "the window being over")
-    assert time.monotonic() - began < 1.7
+    assert time.monotonic() - began < 2.8

@@ -1,6 +1,7 @@
 -- JobStore::Recreate: writes a lost record again from a Server's memory, unless somebody did. A Server that has found
--- nothing and begun anew counts for nobody, as long as its first iteration lasts.
--- KEYS: instance, status, hyper, model, status of the instance in ARGV[11]
+-- nothing and begun anew counts for nobody, as long as its first iteration lasts, unless an operator made the cache
+-- forget this one.
+-- KEYS: instance, status, hyper, model, status of the instance in ARGV[11], forgotten
 -- ARGV: 1 instance, 2 iteration, 3 state, 4 valid, 5 reason, 6 reason of a failed iteration, 7 number of iterations,
 --       8 expiry of the rows (ms), 9 description, 10 digest, 11 instance that was found, or the same as 1,
 --       12.. hyper-parameters as name, value
@@ -13,6 +14,7 @@ local replaces = false
 if current and current ~= ARGV[1] then
   local found = redis.call('HMGET', KEYS[5], 'iteration', 'opened')
   replaces = current == ARGV[11] and found[2] and found[1] == found[2] and redis.call('EXISTS', KEYS[2]) == 0
+             and redis.call('SISMEMBER', KEYS[6], ARGV[1]) == 0
   if not replaces then return {ELSEWHERE, current} end
   redis.call('PEXPIRE', KEYS[5], 60000)
   redis.call('DEL', KEYS[4])

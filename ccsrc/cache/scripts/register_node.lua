@@ -5,21 +5,24 @@
 --       (ms), 7 digest of the node's model, or empty, 8 settings, 9.. node ids, the own one first
 -- Answer: 1, epoch, the digest that holds, empty if there is none. Or, when nothing was done: 0 and the current instance,
 --         when that is another one; 2 and the settings of the living Servers, when those are others; 3 and the ids of
---         all nodes, when one of them was not in ARGV
+--         all nodes, when there are other settings and one of the nodes was not in ARGV
 --include clock
 --include status
 local status, fault = read_status(ARGV[1])
 if fault and fault[1] == ELSEWHERE then return {0, fault[2]} end
 
-local known, any_alive, nodes = {}, false, redis.call('HGETALL', KEYS[4])
-for i = 9, #ARGV do known[ARGV[i]] = KEYS[i - 3] end
-for i = 1, #nodes, 2 do
-  if not known[nodes[i]] then return {3, redis.call('HKEYS', KEYS[4])} end
-  local server = string.match(nodes[i + 1], '^SERVER ')
-  if server and nodes[i] ~= ARGV[2] and redis.call('EXISTS', known[nodes[i]]) == 1 then any_alive = true end
-end
 local settings = redis.call('GET', KEYS[5])
-if any_alive and settings and settings ~= ARGV[8] then return {2, settings} end
+if settings and settings ~= ARGV[8] then
+  local known, nodes = {}, redis.call('HGETALL', KEYS[4])
+  for i = 9, #ARGV do known[ARGV[i]] = KEYS[i - 3] end
+  for i = 1, #nodes, 2 do
+    if not known[nodes[i]] then return {3, redis.call('HKEYS', KEYS[4])} end
+  end
+  for i = 1, #nodes, 2 do
+    local server = string.match(nodes[i + 1], '^SERVER ')
+    if server and nodes[i] ~= ARGV[2] and redis.call('EXISTS', known[nodes[i]]) == 1 then return {2, settings} end
+  end
+end
 
 local epoch = redis.call('INCR', KEYS[3])
 redis.call('HSET', KEYS[4], ARGV[2], 'SERVER ' .. ARGV[3] .. ' ' .. ARGV[4] .. ' ' .. epoch)

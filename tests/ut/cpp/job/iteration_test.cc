@@ -36,8 +36,7 @@ TEST_F(IterationTest, WithoutDataTheMeansAreZeroAndNotNaN) {
 
 TEST_F(IterationTest, TheNextRequestTimeStartsWithTheFirstDeviceAndIsNeverGivenAsPast) {
   Rules rules;
-  rules.windows.start_fl_job = 1000;
-  rules.windows.update_model = 500;
+  rules.round_window_sum = 1500;
   Iteration iteration({"i", 1}, rules, model, *pool);
   iteration.began_ms = 5'000;  // long ago
   EXPECT_EQ(iteration.NextRequestTime(), 6'500);

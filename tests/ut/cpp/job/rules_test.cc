@@ -24,7 +24,7 @@ TEST(MakeRulesTest, TakesTheOptionsWhenTheCacheIsSilent) {
   ASSERT_TRUE(rules);
   EXPECT_EQ(rules->thresholds.start_fl_job, 4U);
   EXPECT_EQ(rules->thresholds.update_model, 2U);
-  EXPECT_EQ(rules->round_window_sum(), 1200U);
+  EXPECT_EQ(rules->round_window_sum, 1200U);
   EXPECT_EQ(rules->iterations, 5U);
 }
 
@@ -110,6 +110,7 @@ TEST(MakeRulesTest, Release02CutsWindowsToWholeSeconds) {
   EXPECT_EQ(rules->windows.start_fl_job, 2'000U);
   EXPECT_EQ(rules->windows.update_model, 1U);
   EXPECT_EQ(rules->windows.global_iteration, 30'000U);
+  EXPECT_EQ(rules->round_window_sum, 3'998U) << "devices are told the whole windows";
 }
 
 TEST(AdoptedValuesTest, EachThatDiffersIsNamed) {

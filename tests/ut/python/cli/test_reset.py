@@ -7,6 +7,7 @@ import json
 from mindspore_federated.cli.failure import ExitCode
 
 OTHERS = ["ms_fl:{job2}:instance", "ms_fl:{jo?}:instance", "ms_fl:{job}x", "elsewhere"]
+FORGOTTEN = "ms_fl:{job}:forgotten"
 
 
 def test_removes_the_job_and_nothing_else(msfl, redis_server, write_job, write_record):
@@ -18,7 +19,9 @@ def test_removes_the_job_and_nothing_else(msfl, redis_server, write_job, write_r
     assert "  ms_fl:{job}:i_1:status\n" in done.stdout
     assert "Removed 5 rows." in done.stdout
     assert "Checkpoints are left alone" in done.stdout
-    assert sorted(client.keys()) == sorted(OTHERS)
+    assert sorted(client.keys()) == sorted([*OTHERS, FORGOTTEN])
+    assert client.smembers(FORGOTTEN) == {"i_1"}
+    assert 0 < client.ttl(FORGOTTEN) <= 24 * 3600
     again = msfl("reset", "job.yaml", "--yes", "--json")
     assert again.returncode == 0
     assert json.loads(again.stdout) == {"fl_name": "job", "rows": [], "removed": 0}
@@ -29,7 +32,7 @@ def test_a_name_that_is_a_pattern(msfl, redis_server, write_job):
     client.mset({"ms_fl:{j*[o]?\\%7Bb%7D}:instance": "1", "ms_fl:{jxo?b}:instance": "1"})
     done = msfl("reset", write_job(redis_server.address, {"fl_name": "j*[o]?\\{b}"}), "--yes", "--json")
     assert json.loads(done.stdout)["removed"] == 1
-    assert client.keys() == ["ms_fl:{jxo?b}:instance"]
+    assert client.keys("ms_fl:{jx*") == ["ms_fl:{jxo?b}:instance"]
 
 
 def test_many_rows(msfl, redis_server, write_job):
@@ -53,7 +56,7 @@ def test_refuses_while_servers_are_alive(msfl, redis_server, write_job, write_re
     assert in_json["exit_code"] == ExitCode.REFUSED
     assert len(in_json["servers"]) == 1
     assert msfl("reset", job, "--yes", "--force").returncode == 0
-    assert client.keys() == []
+    assert client.keys() == [FORGOTTEN]
 
 
 def test_asks(msfl, redis_server, write_job, write_record):
