@@ -64,7 +64,7 @@ can_install() {
 
 apt() {
   # dpkg needs the sbin folders. A daemon that a package starts must not inherit our callers' locks.
-  ${as_root[@]+${as_root[@]+"${as_root[@]}"}} env DEBIAN_FRONTEND=noninteractive PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" \
+  ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" \
     apt-get -y -qq -o DPkg::Lock::Timeout=300 "$@" >&2 7>&- 8>&- 9>&-
 }
 

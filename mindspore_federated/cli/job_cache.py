@@ -214,7 +214,7 @@ class JobCache:
     def remove(self, rows: Sequence[str]) -> int:
         """Unlinks the rows; answers how many were still there.
 
-        For a day the cache remembers that the instance is forgotten: a Server that was away meanwhile must not
+        For a day the cache remembers that the instance is forgotten: a Server that was away must not
         put it in the place of the one that has begun since.
         """
         removed = 0
