@@ -13,7 +13,7 @@ namespace {
 
 // Servers that were killed are alive for others until their heartbeats have run out.
 constexpr std::chrono::seconds kOthersPatience(12);
-constexpr std::chrono::milliseconds kLook(500);
+constexpr std::chrono::milliseconds kOthersLook(500);
 
 Result<void> AgreesWith(const std::vector<model::Feature>& features, const std::string& published) {
   const Result<void> agreed = CompareModelDescription(features, published);
@@ -99,7 +99,7 @@ Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address, std::
       MSFL_LOG(kWarning, "waiting whether those are alive: " << other.text);
       told = true;
     }
-    co_await wakeup_.Wait(SteadyClock::now() + kLook);
+    co_await wakeup_.Wait(SteadyClock::now() + kOthersLook);
     const Result<cache::Snapshot> seen = co_await store_.Observe(current);
     if (!seen) co_return seen.error();
     if (!seen->known || !(seen->status.current == current)) {
