@@ -104,6 +104,14 @@ Task<Phase> Phases::EndIteration(Job& job, bool valid, std::string reason, std::
   const cache::IterationKey from = job.status_.current;
   const Result<cache::AdvanceAnswer> answer =
       co_await job.store_.Advance(from, valid, std::move(reason), std::move(digest));
+  // The record is gone. Written again it goes on with the next iteration, so this one ends all the same; to
+  // look first would come to nothing where the caller has found its own sum spoilt.
+  if (!answer && answer.error().code == Errc::kDisagreement) {
+    const Result<cache::Status> recreated = co_await Recreate(job, from.instance);
+    if (!recreated) co_return Phase::kFailure;
+    job.next_status_ = *recreated;
+    co_return Phase::kSwitch;
+  }
   // Unreachable cache: the phase that called is entered again when it is back, and decides anew.
   if (!answer) {
     MSFL_LOG(kWarning, "iteration " << from.number << " can't be ended yet: " << answer.error().text);
