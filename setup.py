@@ -57,6 +57,7 @@ class BuildCore(build_ext):
         target = Path(self.get_ext_fullpath(ext.name)).resolve()
         tree = ROOT / "build" / f"core-{sys.implementation.cache_tag}"
         os.environ.setdefault("CCACHE_BASEDIR", str(ROOT))
+        os.environ.setdefault("CCACHE_SLOPPINESS", "pch_defines,time_macros")
         build_type = os.environ.get("MSFL_BUILD_TYPE", "Release")
         configure = [
             require("cmake"),

@@ -57,6 +57,7 @@ export MSFL_RESULTS=$results
 export LC_ALL=C.UTF-8
 # Compiled once, used by every checkout that has the same source.
 export CCACHE_BASEDIR=$root
+export CCACHE_SLOPPINESS=pch_defines,time_macros  # without which it leaves users of precompiled headers alone
 unset PYTHONPATH PYTHONHOME GTEST_FILTER
 
 stage() {  # name, command...: runs it and notes a failure that left no test result behind
@@ -105,8 +106,8 @@ sanitized() {  # name, kind, compiler, further arguments of cmake
 }
 
 fuzz_tests() {
-  build_tree build/fuzz -DMSFL_BUILD_FUZZERS=ON -DMSFL_BUILD_MODULE=OFF -DCMAKE_CXX_COMPILER=clang++-16 \
-    -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" || return 1
+  build_tree build/fuzz -DMSFL_BUILD_FUZZERS=ON -DMSFL_BUILD_MODULE=OFF -DMSFL_PRECOMPILE=OFF \
+    -DCMAKE_CXX_COMPILER=clang++-16 -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -g1" || return 1
   python3 tests/fuzz/run_targets.py --programs build/fuzz --python .venv/bin/python --seconds 120 --jobs 2 \
     --artifacts "$results/fuzz" --junit "$results/fuzz.xml"
 }
@@ -141,27 +142,13 @@ python_tests() (
   for argument in ${pytest_arguments[@]+"${pytest_arguments[@]}"}; do
     [ -e "${argument%%::*}" ] && paths=()
   done
-  if [ ${#pytest_arguments[@]} -gt 0 ]; then
-    run_pytest python ${paths[@]+"${paths[@]}"} "${pytest_arguments[@]}"
-    exit
-  fi
-  # Side by side: both wait more than they work. What comes second is shown when it is complete.
-  run_pytest python-ut ut/python >"$results/python-ut.log" 2>&1 &
-  local unit=$! failed=0
-  run_pytest python-st st || failed=1
-  wait "$unit" || failed=1
-  cat "$results/python-ut.log"
-  exit "$failed"
-)
-
-run_pytest() {  # name of the results, arguments of pytest
-  local name=$1
-  shift
-  # A run in the background ignores Ctrl-C, and so would the processes whose answer to it is tested.
+  # In a shell without a terminal Ctrl-C may be ignored, and so would the processes whose answer to it is tested.
   local heed='import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])'
-  ../.venv/bin/python -c "$heed" ../.venv/bin/pytest -W error --junit-xml "$results/$name.xml" \
-    -o cache_dir="$root/build/.pytest_cache_$name" "$@"
-}
+  # Side by side: they wait more than they work.
+  ../.venv/bin/python -c "$heed" ../.venv/bin/pytest -W error --junit-xml "$results/python.xml" \
+    -o cache_dir="$root/build/.pytest_cache" --numprocesses "$(($(nproc) + 2))" --dist worksteal \
+    ${paths[@]+"${paths[@]}"} ${pytest_arguments[@]+"${pytest_arguments[@]}"}
+)
 
 framework_tests() (
   bash scripts/setup_frameworks.sh || exit 1

@@ -73,7 +73,7 @@ std::vector<JobStore::ListedServer> ReadServers(const std::vector<RedisValue>& f
 
 Task<Result<Registered>> JobStore::Register(std::string node_id, std::string tcp_address,
                                             std::string http_address, IterationKey current,
-                                            std::string digest) {
+                                            std::string digest, bool silent_are_gone) {
   Digits digits;
   const std::string_view expiry = digits.Text(impl_->options.heartbeat_expiry.count());
   for (int pursuit = 0; pursuit < kPursuits; ++pursuit) {
@@ -90,7 +90,8 @@ Task<Result<Registered>> JobStore::Register(std::string node_id, std::string tcp
                                             expiry,
                                             context.rules->job_expiry,
                                             digest,
-                                            impl_->options.settings};
+                                            impl_->options.settings,
+                                            silent_are_gone ? "1" : "0"};
     nodes.AppendIds(arguments);
     const auto reply = co_await impl_->redis.Run(Scripts().register_node, keys, arguments);
     if (!reply) co_return reply.error();
@@ -189,7 +190,12 @@ Task<Result<Node>> JobStore::Heartbeat(Node node, IterationKey current) {
     const auto reply = co_await impl_->redis.Run(Scripts().heartbeat, keys, arguments);
     if (!reply) co_return reply.error();
     const Items items(*reply);
-    if (items.Flag(0)) {
+    const std::uint64_t verdict = items.Count(0);
+    if (verdict == 2) {
+      node.other_settings = items.Text(1);
+      co_return node;
+    }
+    if (verdict == 1) {
       node.epoch = items.Count(1);
       node.leaving = items.Flag(2);
       co_return node;

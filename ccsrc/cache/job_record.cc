@@ -41,17 +41,33 @@ std::vector<Contributor> ReadContributors(const std::vector<RedisValue>& flat) {
 }  // namespace
 
 Task<Result<JobStore::Opened>> JobStore::Open(Status candidate, std::map<std::string, std::string> hyper) {
-  const std::string nonce = impl_->Nonce(), state = StateText(candidate.state);
+  return impl_->Open(std::move(candidate), std::move(hyper), true);
+}
+
+Task<Result<JobStore::Opened>> JobStore::Follow(Status candidate, std::map<std::string, std::string> hyper) {
+  return impl_->Open(std::move(candidate), std::move(hyper), false);
+}
+
+Task<Result<JobStore::Opened>> JobStore::Impl::Open(Status candidate,
+                                                    std::map<std::string, std::string> hyper,
+                                                    bool from_nothing) {
+  const std::string nonce = Nonce(), state = StateText(candidate.state);
   IterationKey where = candidate.current;
   for (int pursuit = 0; pursuit < kPursuits; ++pursuit) {
-    const Impl::Context context = impl_->ContextOf(where);
+    const Context context = ContextOf(where);
     const IterationKeys& rows = *context.keys;
-    const std::array<std::string_view, 3> keys{impl_->keys.instance, rows.status, rows.hyper};
-    std::vector<std::string_view> arguments{rows.iteration.instance,          rows.number,           state,
-                                            candidate.last_valid ? "1" : "0", candidate.last_reason, nonce,
-                                            context.rules->job_expiry};
+    const std::array<std::string_view, 3> names{keys.instance, rows.status, rows.hyper};
+    std::vector<std::string_view> arguments{rows.iteration.instance,
+                                            rows.number,
+                                            state,
+                                            candidate.last_valid ? "1" : "0",
+                                            candidate.last_reason,
+                                            nonce,
+                                            context.rules->job_expiry,
+                                            from_nothing ? std::string_view(rows.number) : "",
+                                            from_nothing ? "" : std::string_view(candidate.digest)};
     AppendPairs(arguments, hyper);
-    const auto reply = co_await impl_->redis.Run(Scripts().open, keys, arguments);
+    const auto reply = co_await redis.Run(Scripts().open, names, arguments);
     if (!reply) co_return reply.error();
     const Items items(*reply);
     StatusAnswer found = ReadStatus(items);
@@ -172,8 +188,10 @@ Task<Result<Status>> JobStore::Recreate(Status status, std::map<std::string, std
   const std::string state = StateText(status.state);
   const std::string reason =
       "The instance status info stored in distributed cache is empty, current iteration: " + rows.number;
-  const std::array<std::string_view, 6> keys{impl_->keys.instance, rows.status,  rows.hyper,
-                                             impl_->keys.model,    other.status, impl_->keys.forgotten};
+  const std::array<std::string_view, 7> keys{
+      impl_->keys.instance, rows.status,           rows.hyper,           impl_->keys.model,
+      other.status,         impl_->keys.forgotten, impl_->keys.settings,
+  };
   std::vector<std::string_view> arguments{rows.iteration.instance,
                                           rows.number,
                                           state,
@@ -184,14 +202,19 @@ Task<Result<Status>> JobStore::Recreate(Status status, std::map<std::string, std
                                           context.rules->job_expiry,
                                           description,
                                           status.digest,
-                                          found_instance};
+                                          found_instance,
+                                          impl_->options.settings};
   AppendPairs(arguments, hyper);
   const auto reply = co_await impl_->redis.Run(Scripts().recreate, keys, arguments);
   if (!reply) co_return reply.error();
   const Items items(*reply);
-  auto found = co_await impl_->Follow(ReadStatus(items));
+  const StatusAnswer answer = ReadStatus(items);
+  if (answer.where == StatusAnswer::Where::kGone) {
+    co_return Error{Errc::kDisagreement, "`msfl reset` has removed the job while this Server was away"};
+  }
+  auto found = co_await impl_->Follow(answer);
   if (!found) co_return found.error();
-  if (!*found) co_return RecordGone();
+  if (!*found) co_return KeepsMoving();
   co_return std::move(**found);
 }
 

@@ -11,13 +11,15 @@
 //   epoch                   number  counts registrations; a Server's epoch fences its leases
 //   nodes                   hash    node id -> "<SERVER|WORKER> <tcp address> <http address> <epoch>"; the http
 //                                   address is `http://host:port<prefix>`, ends in `/`, and is `-` if unknown
-//   alive:<node id>         text    heartbeat, expires; ms of Redis' clock since when the node was never away
+//   alive:<node id>         text    heartbeat, expires: "<ms of Redis' clock since when the node was never away>
+//                                   <SHA-1 of its settings>"
 //   leaving                 set     ids of the nodes that an operator has asked to leave, until they are gone
 //   forgotten               set     instances that `msfl reset` has removed, for a day
 //   settings                text    JobStoreOptions::settings of the Servers that live
 //   <instance>:status       hash    iteration, state (0 running, 1 disable, 2 finish, 3 stop), valid (0|1), reason,
 //                                   digest (32 hex digits: the model that the iteration starts from),
-//                                   opened (the first iteration of an instance that was begun from nothing);
+//                                   opened (the first iteration of an instance that was begun from nothing;
+//                                   empty: of one that somebody else had begun);
 //                                   moved_by, created_by and set_by (set_from: the state before) name the
 //                                   call that did it
 //   <instance>:hyper        hash    hyper-parameter -> text
@@ -82,14 +84,18 @@ class JobStore {
   };
   // Adopts the job's instance, or creates it with `candidate` (and its hyper-parameters) if there is none.
   Task<Result<Opened>> Open(Status candidate, std::map<std::string, std::string> hyper);
+  // The same for an instance that others have begun: should it be lost meanwhile, `candidate` does not count
+  // as begun from nothing.
+  Task<Result<Opened>> Follow(Status candidate, std::map<std::string, std::string> hyper);
   // Publishes the model's description if there is none; answers the one that holds.
   Task<Result<std::string>> AgreeOnModel(std::string description);
 
   // Enters the node with a fresh epoch. `Unregister` removes it at once. `digest` names the model that this
   // Server would start `current` from: it holds unless there is one, or it is empty. Nothing is entered when
-  // there are living Servers with other settings; then those are answered.
+  // there are Servers with other settings; then those are answered. A Server that is listed and without a
+  // heartbeat is one of them unless `silent_are_gone`.
   Task<Result<Registered>> Register(std::string node_id, std::string tcp_address, std::string http_address,
-                                    IterationKey current, std::string digest);
+                                    IterationKey current, std::string digest, bool silent_are_gone = false);
   Task<Result<void>> Unregister(Node node);
   struct ListedServer {
     Node node;
@@ -100,7 +106,8 @@ class JobStore {
   // Renews the node and the expiry of the job's rows, removes nodes without a heartbeat and gives the leases
   // of dead nodes back. If this node was removed itself it is entered again with a new epoch, which the
   // answer holds. A node removes others only when it was there itself for a whole expiry: after an outage of
-  // Redis, when all heartbeats have run out, the first one back must not bury the rest.
+  // Redis, when all heartbeats have run out, the first one back must not bury the rest. Nothing is done when
+  // other Servers have entered meanwhile, with other settings: the answer holds those.
   Task<Result<Node>> Heartbeat(Node node, IterationKey current);
 
   Task<Result<JoinAnswer>> Join(JoinRequest request);
@@ -132,7 +139,8 @@ class JobStore {
   // After the record was lost: writes it again from memory unless somebody did. `status.current` is what this
   // Server was in; the record continues with the next iteration, failed for the reason given in rounds.md
   // section 3. The same when `found_instance` is another one that a Server has begun since, having found no
-  // record, and whose first iteration still lasts: the job goes on, and that Server adopts it.
+  // record, and whose first iteration still lasts: the job goes on, with this Server's settings, and that
+  // Server adopts it. kDisagreement when an operator has made the cache forget the job.
   Task<Result<Status>> Recreate(Status status, std::map<std::string, std::string> hyper,
                                 std::string description, std::string found_instance);
   struct StateAnswer {

@@ -109,6 +109,7 @@ struct JobStore::Impl {
   void SetMembers(const std::vector<RedisValue>& ids);
 
   Task<Result<RedisValue>> RunObserve(IterationKey iteration);
+  Task<Result<Opened>> Open(Status candidate, std::map<std::string, std::string> hyper, bool from_nothing);
   // The status of whatever instance is current; nothing when the record is gone.
   Task<Result<std::optional<Status>>> CurrentStatus(IterationKey hint);
   // The status in an answer, or that of the instance the answer points to.

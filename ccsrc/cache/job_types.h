@@ -54,7 +54,8 @@ struct Node {
   std::string id, tcp_address;
   std::string http_address;  // `http://host:port/<prefix>/`; empty if unknown
   std::uint64_t epoch = 0;
-  bool leaving = false;  // an operator has asked it to leave, as its heartbeat has heard
+  bool leaving = false;                       // an operator has asked it to leave, as its heartbeat has heard
+  std::optional<std::string> other_settings;  // that the cluster has, as its heartbeat has heard
 };
 
 struct Registered {

@@ -54,6 +54,9 @@ class Iteration {
   // word.
   std::atomic<bool> some_start_again{false};
 
+  // The sum holds an update that is not counted.
+  std::atomic<bool> spoilt{false};
+
   // The first of an instance that took the place of another one: who asks for its result before any device
   // has started in it waits for the iteration of that number in the instance before. Set before it is seen.
   bool follows_instance = false;

@@ -35,7 +35,7 @@ Task<std::string> Job::Run() {
     NoteFault();
   }
   const std::lock_guard lock(fault_mutex_);
-  co_return std::move(fault_);
+  co_return fault_;
 }
 
 void Job::Fail(const char* text) noexcept {
@@ -108,7 +108,8 @@ Task<> Job::Beat() {
   });
   try {
     while (!stop_requested_) {
-      static_cast<void>(co_await RenewNode());
+      const cache::IterationKey current = gate_.Look().iteration->key();
+      static_cast<void>(co_await RenewNode(current));
       co_await beat_wakeup_.Wait(SteadyClock::now() + kInterval);
     }
   } catch (...) {
@@ -119,12 +120,16 @@ Task<> Job::Beat() {
   wakeup_.Notify();
 }
 
-Task<bool> Job::RenewNode() {
+Task<bool> Job::RenewNode(cache::IterationKey current) {
   const cache::Node mine = *node();
-  const cache::IterationKey current = gate_.Look().iteration->key();
   const Result<cache::Node> renewed = co_await store_.Heartbeat(mine, current);
   if (renewed && renewed->leaving && !leaving_.exchange(true)) NoteMoved();
   if (!renewed) co_return false;
+  // Entered while this Server was away, so nobody had refused them; the cluster is theirs by now.
+  if (renewed->other_settings) {
+    Fail(OtherSettings(options_.cluster_settings, *renewed->other_settings).text.c_str());
+    co_return true;
+  }
   if (renewed->epoch == mine.epoch) co_return true;
   {
     const std::lock_guard lock(node_mutex_);
@@ -169,11 +174,8 @@ void Job::NoteDeadline(std::int64_t in_ms) {
   wakeup_.Notify();
 }
 
-void Job::NoteSpoilt(const cache::IterationKey& key) {
-  {
-    const std::lock_guard lock(spoilt_mutex_);
-    spoilt_ = key;
-  }
+void Job::NoteSpoilt(Iteration& iteration) {
+  iteration.spoilt = true;
   NoteMoved();
 }
 

@@ -87,8 +87,8 @@ class Job {
   void NoteDeadline(std::int64_t in_ms);
   // Things have moved on, or every update is counted: time to look.
   void NoteMoved();
-  // This Server's sum of `key` holds an update that is not counted: the iteration can't become valid.
-  void NoteSpoilt(const cache::IterationKey& key);
+  // Its sum on this Server holds an update that is not counted: the iteration can't become valid.
+  void NoteSpoilt(Iteration& iteration);
   bool stopping() const { return stop_requested_.load(); }
   // An operator has asked this Server to leave the cluster, and it will.
   bool leaving() const { return leaving_.load(); }
@@ -117,9 +117,9 @@ class Job {
   Iteration& iteration() { return *iteration_; }
   Standing standing() const;
   void NoteEvent(const cache::JobEvent& event);
-  // Renews this Server's place in the cluster, with a new epoch if it had lost it.
-  // False when the cache can't be reached.
-  Task<bool> RenewNode();
+  // Renews this Server's place in the cluster, with a new epoch if it had lost it. False when the cache can't
+  // be reached. Ends the job here when the cluster has other settings.
+  Task<bool> RenewNode(cache::IterationKey current);
   void Adopt(const cache::Status& status, Rules rules);
   void OpenGate();
   void ArmDeadline(std::optional<std::int64_t> in_ms);
@@ -168,8 +168,6 @@ class Job {
   std::atomic<std::uint64_t> recorded_{0};
   std::atomic<std::int64_t> unrecorded_{0};  // iterations that ended and whose files are not written yet
   std::atomic<std::uint64_t> seen_started_{0}, seen_counted_{0};
-  std::mutex spoilt_mutex_;
-  cache::IterationKey spoilt_;
   std::mutex fault_mutex_;
   std::string fault_;
   struct Known {
@@ -221,8 +219,11 @@ struct Phases {
   static Task<> Summarise(Job& job, IterationEnded& ended);
   static Task<bool> AllHaveTold(Job& job, const cache::Summaries& told);
   static Task<> Write(Job& job, IterationEnded ended);
+  // To where the cluster stands; another instance may be one that has to be replaced.
+  static Task<Phase> GoTo(Job& job, cache::Status stands);
+  // Writes the job's record again from memory; the outcome is in job.next_status_.
+  static Task<Phase> Recreate(Job& job, std::string found_instance);
   // The mean of all updates of the iteration, on whatever Servers they are; null when there is none.
-  static Task<Result<cache::Status>> Recreate(Job& job, std::string found_instance);
   static Task<std::optional<collective::Combined>> Combine(Job& job);
   // Those who hold the updates combine them; for a Server without any.
   static Task<std::optional<Phase>> AwaitOthers(Job& job);

@@ -85,16 +85,16 @@ void Job::SetStartModel(std::shared_ptr<const model::Model> model) {
 }
 
 Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address, std::string http_address) {
-  const cache::IterationKey current = status_.current;
-  const std::string digest = current_.digest;
-  bool told = false;
+  cache::IterationKey current = status_.current;
+  std::string digest = current_.digest;
+  bool told = false, silent_are_gone = false;
   const SteadyClock::time_point others_by = SteadyClock::now() + kOthersPatience;
   Result<cache::Registered> registered =
       co_await store_.Register(node_id, tcp_address, http_address, current, digest);
   while (registered && registered->other_settings) {
     const Error other = OtherSettings(options_.cluster_settings, *registered->other_settings);
     if (stop_requested_) co_return Error{Errc::kStopping, "stopped while it was starting"};
-    if (SteadyClock::now() > others_by) co_return other;
+    if (silent_are_gone) co_return other;
     if (!told) {
       MSFL_LOG(kWarning, "waiting whether those are alive: " << other.text);
       told = true;
@@ -102,12 +102,15 @@ Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address, std::
     co_await wakeup_.Wait(SteadyClock::now() + kOthersLook);
     const Result<cache::Snapshot> seen = co_await store_.Observe(current);
     if (!seen) co_return seen.error();
-    if (!seen->known || !(seen->status.current == current)) {
-      co_return Error{Errc::kDisagreement,
-                      "the job has moved on while this Server waited for Servers with "
-                      "other settings to be gone; start it again"};
-    }
-    registered = co_await store_.Register(node_id, tcp_address, http_address, current, digest);
+    // What this Server has adopted in Open() is of that instance.
+    if (!seen->known || seen->status.current.instance != current.instance) co_return other;
+    if (seen->status.current.number != current.number) digest.clear();  // its model is another one by now
+    status_ = seen->status;
+    current = status_.current;
+    // Redis may have been away from them, and their heartbeats run out: by now they would be back.
+    silent_are_gone = SteadyClock::now() > others_by;
+    registered =
+        co_await store_.Register(node_id, tcp_address, http_address, current, digest, silent_are_gone);
   }
   if (!registered) co_return registered.error();
   status_.digest = registered->digest;
@@ -159,6 +162,8 @@ Task<Result<void>> Job::AwaitEntered() {
       co_return Error{Errc::kPeerUnavailable, "this Server can't take part in the job: " + model_fault_};
     }
   }
+  const std::lock_guard lock(fault_mutex_);
+  if (!fault_.empty()) co_return Error{Errc::kDisagreement, fault_};
   co_return Error{Errc::kStopping, "stopped while it was starting"};
 }
 

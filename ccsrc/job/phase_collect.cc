@@ -50,14 +50,10 @@ Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
       const std::optional<Phase> next = co_await AwaitOthers(job);
       co_return next;
     }
-    case Move::kAdopt:
-      job.next_status_ = seen->status;
-      if (seen->status.current.instance != current.instance) {
-        const Result<cache::Status> stands = co_await Recreate(job, seen->status.current.instance);
-        if (!stands) co_return Phase::kFailure;
-        job.next_status_ = *stands;
-      }
-      co_return Phase::kSwitch;
+    case Move::kAdopt: {
+      const Phase next = co_await GoTo(job, seen->status);
+      co_return next;
+    }
     case Move::kStop:
       MSFL_LOG(kInfo, "the job is being stopped: instance=" << current.instance);
       job.gate_.Close(Service::kDisabled);  // the job is over for the devices, not only this process
@@ -70,10 +66,8 @@ Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
     case Move::kRecreate: {
       MSFL_LOG(kWarning, "the job's record in the distributed cache is gone and is written again: iteration="
                              << current.number);
-      const Result<cache::Status> recreated = co_await Recreate(job, current.instance);
-      if (!recreated) co_return Phase::kFailure;
-      job.next_status_ = *recreated;
-      co_return Phase::kSwitch;
+      const Phase next = co_await Recreate(job, current.instance);
+      co_return next;
     }
   }
   co_return std::nullopt;
@@ -81,23 +75,38 @@ Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
 
 // The record from this Server's memory, where the cache has lost it; otherwise where the job stands. It may
 // have been lost although there is one: a Server that started in that moment has begun another instance.
-Task<Result<cache::Status>> Phases::Recreate(Job& job, std::string found_instance) {
+Task<Phase> Phases::Recreate(Job& job, std::string found_instance) {
   cache::Status status = job.status_;
   // A Server that does not hold the job's model must not make its own the job's.
   if (status.digest.empty()) status.digest = job.current_.digest;
   const std::string mine = status.current.instance;
   // The list of nodes is gone as well. Before anybody can see the record: who does not find this Server there
   // would take its own model for the job's. Nor may a node that is not listed count an update.
-  static_cast<void>(co_await job.RenewNode());
-  Result<cache::Status> stands =
+  static_cast<void>(co_await job.RenewNode(job.status_.current));
+  const Result<cache::Status> stands =
       co_await job.store_.Recreate(status, job.hyper_, job.description_, found_instance);
-  if (stands && found_instance != mine && stands->current.instance == mine) {
+  if (!stands && stands.error().code == Errc::kDisagreement) {
+    job.Fail(stands.error().text.c_str());
+    co_return Phase::kShutdown;
+  }
+  if (!stands) co_return Phase::kFailure;
+  if (found_instance != mine && stands->current.instance == mine) {
     MSFL_LOG(kWarning,
              "the distributed cache had lost the job's record; the instance that a Server has begun "
              "since is replaced by it: replaced="
                  << found_instance);
   }
-  co_return stands;
+  job.next_status_ = *stands;
+  co_return Phase::kSwitch;
+}
+
+Task<Phase> Phases::GoTo(Job& job, cache::Status stands) {
+  if (stands.current.instance != job.status_.current.instance) {
+    const Phase next = co_await Recreate(job, stands.current.instance);
+    co_return next;
+  }
+  job.next_status_ = std::move(stands);
+  co_return Phase::kSwitch;
 }
 
 Task<Phase> Phases::EndIteration(Job& job, bool valid, std::string reason, std::string digest) {
@@ -107,18 +116,16 @@ Task<Phase> Phases::EndIteration(Job& job, bool valid, std::string reason, std::
   // The record is gone. Written again it goes on with the next iteration, so this one ends all the same; to
   // look first would come to nothing where the caller has found its own sum spoilt.
   if (!answer && answer.error().code == Errc::kDisagreement) {
-    const Result<cache::Status> recreated = co_await Recreate(job, from.instance);
-    if (!recreated) co_return Phase::kFailure;
-    job.next_status_ = *recreated;
-    co_return Phase::kSwitch;
+    const Phase next = co_await Recreate(job, from.instance);
+    co_return next;
   }
   // Unreachable cache: the phase that called is entered again when it is back, and decides anew.
   if (!answer) {
     MSFL_LOG(kWarning, "iteration " << from.number << " can't be ended yet: " << answer.error().text);
     co_return Phase::kFailure;
   }
-  job.next_status_ = answer->status;
-  co_return Phase::kSwitch;
+  const Phase next = co_await GoTo(job, answer->status);
+  co_return next;
 }
 
 Task<Phase> Phases::Collect(Job& job) {
@@ -129,19 +136,14 @@ Task<Phase> Phases::Collect(Job& job) {
       break;
     }
     if (job.leaving_ && job.gate_.Look().service == Service::kServing) job.OpenGate();
-    bool spoilt = false;
-    {
-      const std::lock_guard lock(job.spoilt_mutex_);
-      spoilt = job.spoilt_ == job.status_.current;
-    }
-    if (spoilt) {
+    if (job.iteration_->spoilt) {
       const std::string reason = ContributorLostReason(job.status_.current.number);
       const Phase next = co_await EndIteration(job, false, reason, std::string());
       co_return next;
     }
     // At once, since what a Server that is not listed has added counts for nothing.
     if (job.may_be_unlisted_.exchange(false)) {
-      const bool renewed = co_await job.RenewNode();
+      const bool renewed = co_await job.RenewNode(job.status_.current);
       if (!renewed) job.may_be_unlisted_ = true;
     }
     if (job.look_now_.exchange(false) || SteadyClock::now() >= next_look) {
@@ -155,8 +157,8 @@ Task<Phase> Phases::Collect(Job& job) {
       const Result<cache::ExpireAnswer> answer = co_await job.store_.Expire(current);
       if (!answer) co_return Phase::kFailure;
       if (answer->expired || !(answer->status.current == current)) {
-        job.next_status_ = answer->status;
-        co_return Phase::kSwitch;
+        const Phase next = co_await GoTo(job, answer->status);
+        co_return next;
       }
       job.look_now_ = true;  // the iteration may go on with what has come
       job.deadline_ns_ = INT64_MAX;

@@ -25,7 +25,7 @@ Task<Phase> Phases::Failure(Job& job) {
     const cache::IterationKey current = job.status_.current;
     const Result<cache::Snapshot> seen = co_await job.store_.Observe(current);
     if (seen) {
-      static_cast<void>(co_await job.RenewNode());
+      static_cast<void>(co_await job.RenewNode(current));
       MSFL_LOG(kWarning, "the distributed cache is back: iteration=" << current.number);
       // When the record is gone or stands elsewhere, the next phase moves there before anything is served.
       if (Decide(job.standing(), *seen).move == Move::kStay && job.HoldsModelOf(seen->status)) {

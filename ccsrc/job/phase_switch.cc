@@ -49,7 +49,7 @@ Task<Phase> Phases::Switch(Job& job) {
   const bool dropped = new_instance && was.state == cache::InstanceState::kRunning;
   Rules rules = job.rules_;
   if (new_instance) {
-    const Result<cache::JobStore::Opened> opened = co_await job.store_.Open(now, job.hyper_);
+    const Result<cache::JobStore::Opened> opened = co_await job.store_.Follow(now, job.hyper_);
     if (!opened) co_return Phase::kFailure;
     // It may be another Server's that has found an emptied cache, with another model.
     const Result<void> same_model = co_await job.AgreeOnModel(job.current_.model->layout());
@@ -96,6 +96,9 @@ Task<Phase> Phases::Switch(Job& job) {
   if (new_instance) {
     job.store_.SetRules(rules.windows, rules.thresholds, rules.iterations);
     job.history_.Restart(now.current.number - 1, model);
+    // Its Servers may have other settings; then this one has no place among them.
+    static_cast<void>(co_await job.RenewNode(now.current));
+    if (job.stop_requested_) co_return Phase::kShutdown;
   } else if (agreed && (was.current.number != now.current.number || job.history_.Latest().model != model)) {
     job.history_.Store(now.current.number - 1, model);
   }

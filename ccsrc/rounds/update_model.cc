@@ -158,10 +158,10 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   }
   const std::string fault = FaultOfFlId(message->fl_id()->string_view(), context.options.limits.fl_id_bytes);
   if (!fault.empty()) co_return RefuseForGood(iteration, fault);
-  // One of a later iteration began at a Server that is further than this one: then the cache has the word,
-  // and the update waits for the switch here.
-  const bool later = message->iteration() > static_cast<std::int64_t>(iteration.number());
-  if (iteration.update_model_full && !later) {
+  // One of another iteration may have begun at a Server that is further than this one: then the cache has the
+  // word, and the update waits for the switch here.
+  const bool of_this = message->iteration() == static_cast<std::int64_t>(iteration.number());
+  if (iteration.update_model_full && of_this) {
     co_return RefuseByThreshold(context, iteration, message->fl_id()->string_view());
   }
 
@@ -210,7 +210,7 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   try {
     added = co_await Add(iteration.sum, content.contributions, reserved->data_size);
   } catch (...) {  // out of memory: the sum may hold a part
-    context.job.NoteSpoilt(iteration.key());
+    context.job.NoteSpoilt(iteration);
     throw;
   }
   if (!added) {
@@ -229,7 +229,7 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
     if (!committed) co_return SafemodeOutcome();
     if (committed->verdict == cache::CommitVerdict::kMoved) co_return Outcome::Moved();
     // Fenced: this Server was taken for dead and the place was given away.
-    context.job.NoteSpoilt(iteration.key());
+    context.job.NoteSpoilt(iteration);
     co_return SafemodeOutcome();
   }
   if (committed->last) {

@@ -1,5 +1,6 @@
 #include "redis_in_memory.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <span>
 #include <string_view>
@@ -149,7 +150,7 @@ RedisValue Open(CacheRecord& record, Words a) {
   if (record.instance.empty()) record.BeginInstance(std::string(a[0]));
   if (a[0] != record.instance) return Array({Integer(1), Text(record.instance)});
   if (record.hyper.empty()) {
-    for (std::size_t i = 7; i + 1 < a.size(); i += 2) record.hyper.emplace(a[i], a[i + 1]);
+    for (std::size_t i = 9; i + 1 < a.size(); i += 2) record.hyper.emplace(a[i], a[i + 1]);
   }
   std::vector<RedisValue> hyper;
   for (const auto& [name, value] : record.hyper) {
@@ -204,6 +205,7 @@ RedisValue Answer(CacheRecord& record, const std::string& script, Words a) {
   if (script == "advance") return Advance(record, a);
   if (script == "observe") return Observe(record, a);
   if (script == "expire") return Status(record, a[0], {Integer(0), Integer(kDeadlineMs)});
+  if (script == "recreate") return Status(record, a[0]);  // nothing is ever lost here
   if (script == "register_node") return RegisterNode(record, a);
   if (script == "replace_digest") return ReplaceDigest(record, a);
   if (script == "heartbeat") return Array({Integer(1), Integer(record.epoch), Integer(0)});
@@ -221,7 +223,8 @@ RedisValue Answer(CacheRecord& record, const std::string& script, Words a) {
     while (record.evaluations.size() > Number(a[1])) record.evaluations.pop_back();
     return Integer(record.evaluations.size());
   }
-  std::abort();  // nobody calls the others here
+  std::fprintf(stderr, "the cache in memory does not know the script %s\n", script.c_str());
+  std::abort();
 }
 
 }  // namespace

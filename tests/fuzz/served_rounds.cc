@@ -112,6 +112,14 @@ void ServedRounds::Begin(bool everybody_joined) {
       now.devices.empty() && now.updates.empty() && waiting_.empty()) {
     return;  // most inputs leave no trace
   }
+  // Of those with one name, and of a crowd, an iteration takes some; the others wait for the next one.
+  std::erase_if(waiting_, [](const auto& asked) { return asked->done; });
+  while (Cache().state == 0 && !waiting_.empty()) {
+    const std::size_t waited = waiting_.size();
+    EndIterationAsFailed();
+    std::erase_if(waiting_, [](const auto& asked) { return asked->done; });
+    Promise(waiting_.size() < waited, "of those who wait some are answered when the iteration ends");
+  }
   // Whatever a step before left in another state, the job must not be stuck in it.
   job_->SetStartModel(start_model_);
   Cache().BeginInstance("i" + std::to_string(++instances_));

@@ -6,6 +6,7 @@ import signal
 
 import numpy as np
 import pytest
+from waiting import eventually
 
 OTHER = {
     "client.http_url_prefix": "/fl",
@@ -43,3 +44,28 @@ async def test_a_server_that_is_alone_brings_its_own(start_server, device, numbe
     assert (await phone.start()).retcode == 200
     partial = await phone.update(1, {"weight": np.zeros(6)})
     assert "bias is missing" in partial.reason
+
+
+async def test_a_server_that_was_away_gives_way(start_server, device):
+    """To those that have entered since, when nobody could be asked."""
+    away = start_server({})
+    away.send(signal.SIGSTOP)
+    newcomer = start_server({"round.require_all_features": True})
+    away.send(signal.SIGCONT)
+    eventually(lambda: not away.alive, "the end of the one that was away")
+    told = "round.require_all_features: this Server's file says 'false', they have 'true'"
+    assert told in away.log.read_text()
+    assert (await device(newcomer).start()).retcode == 200
+
+
+async def test_a_newcomer_gives_way_to_the_job_that_an_emptied_redis_had_lost(start_server, device, redis):
+    running = start_server({})
+    running.send(signal.SIGSTOP)
+    redis.restart()
+    newcomer = start_server({"round.require_all_features": True})
+    running.send(signal.SIGCONT)
+    eventually(lambda: not newcomer.alive, "the end of the newcomer")
+    told = "round.require_all_features: this Server's file says 'true', they have 'false'"
+    assert told in newcomer.log.read_text()
+    started = await device(running).start()
+    assert (started.retcode, started.iteration) == (200, 2), started.reason

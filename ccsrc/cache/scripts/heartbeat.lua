@@ -3,8 +3,8 @@
 --       ARGV
 -- ARGV: 1 instance, 2 iteration, 3 tcp address, 4 http address or -, 5 epoch, 6 expiry of a heartbeat, 7 expiry of the
 --       rows, 8 threshold, 9 window of updateModel (ms), 10 settings, 11.. node ids, the own one first
--- Answer: 1, epoch, whether it was asked to leave; or 0 and the ids of all nodes, when one of them was not in ARGV:
---         nothing was done
+-- Answer: 1, epoch, whether it was asked to leave. Or, when nothing was done: 0 and the ids of all nodes, when one of
+--         them was not in ARGV; 2 and the settings of the cluster, when those are others
 --include clock
 --include publish
 --include give_back
@@ -15,6 +15,21 @@ for i = 1, #nodes, 2 do
 end
 
 local own, now, expiry = ARGV[11], now_ms(), tonumber(ARGV[6])
+local current = redis.call('GET', KEYS[1]) == ARGV[1]
+-- The row is gone when Redis came back empty, and of Servers that are no more when it came back with older data or they
+-- have left since.
+local settings, held = redis.call('GET', KEYS[8]), false
+if settings ~= ARGV[10] then
+  local digest = settings and redis.sha1hex(settings)
+  for i = 1, #nodes, 2 do
+    local theirs = nodes[i] ~= own and string.match(redis.call('GET', known[nodes[i]]) or '', ' (%S+)$')
+    held = held or (theirs and theirs == digest)
+  end
+  -- A node that is yet to follow another instance may see the cluster go on with its own instead, see Recreate.
+  if held and current then return {2, settings} end
+  if not held then redis.call('SET', KEYS[8], ARGV[10]) end
+end
+
 local row = redis.call('HGET', KEYS[6], own)
 -- A row of another epoch is this node's own: it was entered again and lost the answer.
 local epoch = row and string.match(row, '(%S+)$')
@@ -22,10 +37,10 @@ if not row then
   epoch = integer(redis.call('INCR', KEYS[5]))
   redis.call('HSET', KEYS[6], own, 'SERVER ' .. ARGV[3] .. ' ' .. ARGV[4] .. ' ' .. epoch)
 end
--- The value is the time since when this node was never away. After an outage of Redis all heartbeats have run out;
--- who comes back first must not bury the others, so only a node that was there for a whole expiry removes any.
-local since = tonumber(redis.call('GET', KEYS[11]) or now)
-redis.call('SET', KEYS[11], integer(since), 'PX', expiry)
+-- The value begins with the time since when this node was never away. After an outage of Redis all heartbeats have run
+-- out; who comes back first must not bury the others, so only a node that was there for a whole expiry removes any.
+local since = tonumber(string.match(redis.call('GET', KEYS[11]) or '', '^%d+') or now)
+redis.call('SET', KEYS[11], integer(since) .. ' ' .. redis.sha1hex(ARGV[10]), 'PX', expiry)
 
 local alive = {[epoch] = true}
 for i = 1, #nodes, 2 do
@@ -40,7 +55,6 @@ for i = 1, #nodes, 2 do
   end
 end
 
-local current = redis.call('GET', KEYS[1]) == ARGV[1]
 if current and redis.call('HGET', KEYS[2], 'iteration') == ARGV[2] then
   local gone, any, round = {}, false, redis.call('HGETALL', KEYS[9])
   for i = 1, #round, 2 do
@@ -51,6 +65,5 @@ if current and redis.call('HGET', KEYS[2], 'iteration') == ARGV[2] then
   end
   if any then give_back(KEYS[9], KEYS[10], gone, ARGV[1], ARGV[2], ARGV[8], ARGV[9]) end
 end
-redis.call('SET', KEYS[8], ARGV[10], 'NX')  -- it is gone when Redis came back empty
 for i = current and 1 or 4, 8 do redis.call('PEXPIRE', KEYS[i], ARGV[7]) end
 return {1, tonumber(epoch), redis.call('SISMEMBER', KEYS[7], own)}

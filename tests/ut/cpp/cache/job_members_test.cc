@@ -45,8 +45,8 @@ TEST_F(Members, SettingsAreThoseOfTheLiving) {
   const auto first = MakeStore(options), equal = MakeStore(options);
   options.settings = "server_mode=B\n";
   const auto other = MakeStore(options);
-  const auto enter = [this](JobStore& one, const char* id) {
-    return Wait(one.Register(id, "127.0.0.1:7001", "", At(1), ""));
+  const auto enter = [this](JobStore& one, const char* id, bool silent_are_gone = false) {
+    return Wait(one.Register(id, "127.0.0.1:7001", "", At(1), "", silent_are_gone));
   };
   const Node a = enter(*first, "a").node;
   EXPECT_EQ(enter(*other, "b").other_settings, "server_mode=A\n");
@@ -54,10 +54,31 @@ TEST_F(Members, SettingsAreThoseOfTheLiving) {
   EXPECT_EQ(enter(*equal, "c").other_settings, std::nullopt);
   EXPECT_EQ(enter(*equal, "c").other_settings, std::nullopt) << "again, since its answer was lost";
   Bury("a");
-  EXPECT_EQ(enter(*other, "b").other_settings, "server_mode=A\n") << "of c";
+  EXPECT_EQ(enter(*other, "b", true).other_settings, "server_mode=A\n") << "of c";
   Bury("c");
-  EXPECT_EQ(enter(*other, "b").other_settings, std::nullopt) << "the others are dead, though still listed";
-  EXPECT_EQ(enter(*equal, "d").other_settings, "server_mode=B\n");
+  EXPECT_EQ(enter(*other, "b").other_settings, "server_mode=A\n") << "they may be cut off";
+  const Node b = enter(*other, "b", true).node;
+  EXPECT_NE(b.id, "") << "the others are dead, though still listed";
+  EXPECT_EQ(enter(*equal, "d", true).other_settings, "server_mode=B\n");
+  EXPECT_EQ(Wait(other->Heartbeat(b, At(1))).other_settings, std::nullopt);
+  EXPECT_EQ(Wait(first->Heartbeat(a, At(1, "i_0"))).other_settings, std::nullopt) << "of an earlier instance";
+  Wait(first->Unregister(a));
+  EXPECT_EQ(Wait(first->Heartbeat(a, At(1))).other_settings, "server_mode=B\n") << "it was away";
+  EXPECT_EQ(Rows().nodes.count("a"), 0U) << "it was not entered again";
+  EXPECT_EQ(Wait(other->Heartbeat(b, At(1))).other_settings, std::nullopt);
+}
+
+// Nobody gives way to settings that no Server has any more.
+TEST_F(Members, SettingsOfNobodyAreReplaced) {
+  JobStoreOptions options = DefaultOptions();
+  options.settings = "server_mode=A\n";
+  const auto one = MakeStore(options), two = MakeStore(options);
+  const Node a = Wait(one->Register("a", "127.0.0.1:7001", "", At(1), "")).node;
+  const Node b = Wait(two->Register("b", "127.0.0.1:7002", "", At(1), "")).node;
+  Call({"SET", Key("settings"), "server_mode=B\n"}).value();  // Redis came back with older data
+  EXPECT_EQ(Wait(one->Heartbeat(a, At(1))).other_settings, std::nullopt);
+  EXPECT_EQ(Wait(two->Heartbeat(b, At(1))).other_settings, std::nullopt);
+  EXPECT_EQ(Call({"GET", Key("settings")}).value().text, "server_mode=A\n");
 }
 
 TEST_F(Members, SettingsComeBackWithTheHeartbeats) {

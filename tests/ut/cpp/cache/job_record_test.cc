@@ -211,7 +211,7 @@ TEST_F(Record, CallsSentTwiceAnswerTheSame) {
   };
   const std::vector<std::string_view> all{job.instance, rows.status, rows.round, rows.devices, rows.updates};
   const RedisValue opened = send(Scripts().open, {job.instance, rows.status, rows.hyper},
-                                 {"i_1", "1", "0", "1", "", "nonce-1", "100000", "a", "1"});
+                                 {"i_1", "1", "0", "1", "", "nonce-1", "100000", "1", "", "a", "1"});
   EXPECT_EQ(opened.array.at(7).integer, 1);
   const RedisValue advanced = send(Scripts().advance, all, {"i_1", "1", "1", "done", "nonce-2", "3", ""});
   EXPECT_EQ(advanced.array.at(2).text, "2");

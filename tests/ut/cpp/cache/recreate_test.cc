@@ -56,17 +56,22 @@ TEST_F(Recreate, ReplacesWhatANewcomerHasBegun) {
   Open();
   Wait(store->AgreeOnModel("description"));
   Call({"FLUSHALL"}).value();
-  const auto newcomer = MakeStore();
+  JobStoreOptions options = DefaultOptions();
+  options.settings = "server_mode=B\n";
+  const auto newcomer = MakeStore(options);
   const std::map<std::string, std::string> none;
   Status fresh = StatusAt(1);
   fresh.current.instance = "i_9";
   EXPECT_TRUE(Wait(newcomer->Open(fresh, none)).created);
+  const Node late = Wait(newcomer->Register("late", "127.0.0.1:7009", "", fresh.current, "")).node;
+  Wait(store->Heartbeat(Node{"early", "127.0.0.1:7001", "", 1, false, {}}, At(2)));
   Wait(newcomer->AgreeOnModel("another"));
   EXPECT_EQ(Wait(store->Recreate(StatusAt(2), none, "description", "i_8")).current, At(1, "i_9"))
       << "not the one that was found";
   EXPECT_EQ(Wait(store->Recreate(StatusAt(2), none, "description", "i_9")).current, At(3));
   EXPECT_EQ(Wait(store->AgreeOnModel("another")), "description");
   EXPECT_EQ(Wait(newcomer->Recreate(fresh, none, "another", "i_1")).current, At(3)) << "not back again";
+  EXPECT_EQ(Wait(newcomer->Heartbeat(late, At(3))).other_settings, "") << "those of who has replaced it";
   EXPECT_EQ(Wait(newcomer->Observe(At(1, "i_9"))).status.current, At(3));
 }
 
@@ -82,6 +87,18 @@ TEST_F(Recreate, LeavesAnInstanceAloneThatGoesOn) {
   EXPECT_EQ(Wait(store->Recreate(StatusAt(2), none, "description", "i_9")).current, At(2, "i_9"));
 }
 
+// An operator's instance, whose record was lost while Servers were going over to it.
+TEST_F(Recreate, LeavesAnInstanceAloneThatWasFollowed) {
+  Open();
+  Call({"FLUSHALL"}).value();
+  const auto follower = MakeStore();
+  const std::map<std::string, std::string> none;
+  Status begun = StatusAt(1);
+  begun.current.instance = "i_2";
+  EXPECT_TRUE(Wait(follower->Follow(begun, none)).created);
+  EXPECT_EQ(Wait(store->Recreate(StatusAt(2), none, "description", "i_2")).current, At(1, "i_2"));
+}
+
 TEST_F(Recreate, LeavesANewInstanceAlone) {
   Open();
   const std::map<std::string, std::string> none;
@@ -89,6 +106,17 @@ TEST_F(Recreate, LeavesANewInstanceAlone) {
   EXPECT_EQ(Wait(store->Recreate(StatusAt(1), none, "description", "i_2")).current, begun.current);
   Call({"DEL", Key("i_1:status")}).value();  // some Server was away for long
   EXPECT_EQ(Wait(store->Recreate(StatusAt(1), none, "description", "i_2")).current, begun.current);
+}
+
+TEST_F(Recreate, WritesNothingThatWasForgotten) {
+  Open();
+  Call({"FLUSHALL"}).value();  // as `msfl reset`, which leaves this
+  Call({"SADD", Key("forgotten"), "i_1"}).value();
+  const std::map<std::string, std::string> none;
+  const auto refused = Sync(loops, store->Recreate(StatusAt(2), none, "description", "i_1"), 0);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::kDisagreement);
+  EXPECT_FALSE(Wait(store->Observe(At(2))).known);
 }
 
 TEST_F(Recreate, LeavesTheInstanceAloneThatFollowsAForgottenOne) {

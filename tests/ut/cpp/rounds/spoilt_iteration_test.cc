@@ -10,7 +10,7 @@ class SpoiltIterationTest : public RoundTest {};
 TEST_F(SpoiltIterationTest, Fails) {
   Start();
   EXPECT_EQ(StartJob("d1", 1)->retcode(), 200);
-  job_->NoteSpoilt(job_->gate().Look().iteration->key());
+  job_->NoteSpoilt(*job_->gate().Look().iteration);
   AwaitIteration(2);
   EXPECT_FALSE(ended().at(0).valid);
 }
@@ -18,8 +18,9 @@ TEST_F(SpoiltIterationTest, Fails) {
 TEST_F(SpoiltIterationTest, FailsWhenTheRecordIsGone) {
   Start();
   EXPECT_EQ(StartJob("d1", 1)->retcode(), 200);
+  const auto iteration = job_->gate().Look().iteration;
   ASSERT_TRUE(OnControl(client_->Command({"FLUSHALL"})));
-  job_->NoteSpoilt(job_->gate().Look().iteration->key());
+  job_->NoteSpoilt(*iteration);
   AwaitIteration(2);
   EXPECT_FALSE(ended().at(0).valid);
 }
