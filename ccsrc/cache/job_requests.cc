@@ -71,16 +71,17 @@ Task<Result<ReserveAnswer>> JobStore::Reserve(ReserveRequest request, const Node
 }
 
 Task<Result<CommitAnswer>> JobStore::Commit(IterationKey iteration, std::string_view fl_id,
-                                            std::string_view nonce, const Node& node) {
+                                            std::string_view nonce, const Node& node,
+                                            std::string_view digest) {
   const Impl::Context context = impl_->ContextOf(iteration);
   const IterationKeys& rows = *context.keys;
   const RuleTexts& rules = *context.rules;
   Digits digits;
   const std::array<std::string_view, 5> keys{impl_->keys.instance, rows.status, impl_->keys.nodes, rows.round,
                                              rows.updates};
-  const std::array<std::string_view, 8> arguments{
-      rows.iteration.instance, rows.number,        fl_id, nonce, node.id, digits.Text(node.epoch),
-      rules.update_threshold,  rules.update_window};
+  const std::array<std::string_view, 9> arguments{
+      rows.iteration.instance, rows.number,         fl_id, nonce, node.id, digits.Text(node.epoch),
+      rules.update_threshold,  rules.update_window, digest};
   const auto reply = co_await impl_->redis.Run(Scripts().commit, keys, arguments);
   if (!reply) co_return reply.error();
   const Items items(*reply);
@@ -91,6 +92,21 @@ Task<Result<CommitAnswer>> JobStore::Commit(IterationKey iteration, std::string_
   answer.counted = items.Count(1);
   answer.last = items.Flag(2);
   co_return answer;
+}
+
+Task<Result<FoundUpdate>> JobStore::FindUpdate(IterationKey iteration, std::string_view fl_id) {
+  const IterationKeys rows(impl_->keys, std::move(iteration));
+  std::vector<std::string> words{"HGET", rows.updates, std::string(fl_id)};
+  const auto reply = co_await impl_->redis.Command(std::move(words));
+  if (!reply) co_return reply.error();
+  FoundUpdate found;
+  const std::string_view row = reply->text;
+  if (row.starts_with("leased ")) found.state = FoundUpdate::State::kLeased;
+  if (row.starts_with("counted ")) {
+    found.state = FoundUpdate::State::kCounted;
+    found.digest = row.substr(row.rfind(' ') + 1);
+  }
+  co_return found;
 }
 
 Task<Result<void>> JobStore::Withdraw(IterationKey iteration, std::string fl_id, std::string nonce) {

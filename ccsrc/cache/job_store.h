@@ -29,7 +29,8 @@
 //                                   ended with enough: target, the number of updates the iteration now waits for,
 //                                   closed (no place is reserved any more), minimum, timeout (the window)
 //   <instance>:<n>:devices  hash    fl_id -> "<data_size> <eval_data_size> <arrival ms> <nonce>"
-//   <instance>:<n>:updates  hash    fl_id -> "<leased|counted> <node id> <epoch> <nonce>"
+//   <instance>:<n>:updates  hash    fl_id -> "leased <node id> <epoch> <nonce>" or "counted <node id> <epoch> <nonce>
+//                                   <digest>"
 //   <instance>:<n>:summary  hash    of an iteration that has ended: node id -> what it has to say on it; writer (the
 //                                   node that writes all down), recorded (it has)
 //   <instance>:evaluation   list    evaluation vectors of devices, newest first, float32 little-endian;
@@ -112,8 +113,11 @@ class JobStore {
 
   Task<Result<JoinAnswer>> Join(JoinRequest request);
   Task<Result<ReserveAnswer>> Reserve(ReserveRequest request, const Node& node);
+  // `digest` is what the update is known by if the device sends it again, see FindUpdate.
   Task<Result<CommitAnswer>> Commit(IterationKey iteration, std::string_view fl_id, std::string_view nonce,
-                                    const Node& node);
+                                    const Node& node, std::string_view digest);
+  // In the running iteration or one that ended less than a minute ago.
+  Task<Result<FoundUpdate>> FindUpdate(IterationKey iteration, std::string_view fl_id);
 
   // For a Join or Reserve whose answer was lost: undoes what it did, and if it is yet to run it will do
   // nothing (kMoved). An update that is counted stays counted. The device of an update that is withdrawn may

@@ -126,6 +126,13 @@ struct ReserveAnswer {
   std::optional<std::int64_t> deadline_in_ms;
 };
 
+// What stands of a device's update in some iteration.
+struct FoundUpdate {
+  enum class State { kNone, kLeased, kCounted };
+  State state = State::kNone;
+  std::string digest;  // of a counted one, as its Server gave it
+};
+
 enum class CommitVerdict { kCounted, kMoved, kFenced };
 struct CommitAnswer {
   CommitVerdict verdict = CommitVerdict::kMoved;

@@ -11,9 +11,6 @@ namespace msfl::model {
 
 namespace {
 
-// Large enough that a lock costs nothing beside the adding (some 10 us), small enough that a block (256 KB of
-// sums) stays in the second-level cache and that waiting for one is short.
-constexpr std::size_t kBlockElements = 32 * 1024;
 constexpr std::size_t kStepBlocks = 32;  // 4 MB of an upload
 
 }  // namespace
@@ -72,7 +69,7 @@ bool RunningSum::Addition::Step() {
   if (late_) return true;
   const std::size_t blocks = sum_.block_count_;
   const std::size_t end = std::min(done_ + kStepBlocks, blocks);
-  for (; done_ < end; ++done_) sum_.AddToBlock((start_ + done_) % blocks, values_of_feature_);
+  for (; done_ < end; ++done_) sum_.AddToBlock((start_ + done_) % blocks, values_of_feature_, digest_);
   return done_ == blocks;
 }
 
@@ -82,7 +79,8 @@ void RunningSum::Add(std::span<const Contribution> upload, std::uint64_t data_si
   }
 }
 
-void RunningSum::AddToBlock(std::size_t block_index, const std::vector<const float*>& values_of_feature) {
+void RunningSum::AddToBlock(std::size_t block_index, const std::vector<const float*>& values_of_feature,
+                            UploadDigest& digest) {
   const std::vector<Feature>& features = layout_->features();
   auto* const sums = reinterpret_cast<double*>(sums_.data());
   Block& block = blocks_[block_index];
@@ -96,7 +94,10 @@ void RunningSum::AddToBlock(std::size_t block_index, const std::vector<const flo
     const std::size_t from = std::max(begin, feature.sum_offset);
     const std::size_t count = std::min(end, feature.sum_offset + feature.elements) - from;
     const float* values = values_of_feature[aggregated[position]];
-    if (values != nullptr) values += from - feature.sum_offset;
+    if (values != nullptr) {
+      values += from - feature.sum_offset;
+      digest.Add(from, values, count);
+    }
     if (block.touched) {
       if (values != nullptr) AddValues(sums + from, values, count);
     } else if (values != nullptr) {

@@ -17,17 +17,16 @@
 #include "base/error.h"
 #include "model/layout.h"
 #include "model/model.h"
+#include "model/upload_digest.h"
 
 namespace msfl::model {
 
-// A feature of an upload, already checked: known index, right number of elements, finite.
-struct Contribution {
-  std::size_t feature;
-  const float* values;  // 4-byte aligned
-};
-
 class RunningSum {
  public:
+  // Large enough that a lock costs nothing beside the adding (some 10 us), small enough that a block (256 KB
+  // of sums) stays in the second-level cache and that waiting for one is short.
+  static constexpr std::size_t kBlockElements = 32 * 1024;
+
   RunningSum(std::shared_ptr<const Layout> layout, BufferPool& pool);
   ~RunningSum();
 
@@ -52,12 +51,15 @@ class RunningSum {
     bool late() const { return late_; }
     // True when everything is added.
     bool Step();
+    // Of the upload, once it is added.
+    const UploadDigest& digest() const { return digest_; }
 
    private:
     RunningSum& sum_;
     const bool late_;
     std::vector<const float*> values_of_feature_;  // null: not sent, or not aggregated
     std::size_t start_ = 0, done_ = 0;             // blocks
+    UploadDigest digest_;
   };
 
   // True if the adding of exactly so many uploads has begun; from then on nothing more is added. What other
@@ -82,7 +84,8 @@ class RunningSum {
   struct Block;
   bool Count();  // false: sealed
   std::size_t BlockEnd(std::size_t block) const;
-  void AddToBlock(std::size_t block, const std::vector<const float*>& values_of_feature);
+  void AddToBlock(std::size_t block, const std::vector<const float*>& values_of_feature,
+                  UploadDigest& digest);
 
   std::shared_ptr<const Layout> layout_;
   Buffer sums_;

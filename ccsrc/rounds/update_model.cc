@@ -2,7 +2,8 @@
 //
 // verify -> reserve a place (one script) -> add into the running sum -> commit (one script) -> answer. A
 // place is reserved before the sum is touched, so the sum holds nothing that isn't counted; it is counted
-// after the sum, so when the last one is counted the sum is complete.
+// after the sum, so when the last one is counted the sum is complete. A device that has lost the answer may
+// send the same update again, to any Server: it is accepted, and counts once.
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 
@@ -10,6 +11,7 @@
 #include "base/log.h"
 #include "rounds/evaluation_vector.h"
 #include "rounds/fl_id.h"
+#include "rounds/repeated_update.h"
 #include "rounds/round_context.h"
 #include "rounds/update_content.h"
 
@@ -92,24 +94,54 @@ Task<Result<cache::ReserveAnswer>> Reserve(RoundContext& context, const cache::R
   }
 }
 
-// In steps: between them the loop serves its other connections. False: the sum is sealed, since the place was
-// given away meanwhile or this Server leaves.
-Task<bool> Add(model::RunningSum& sum, std::span<const model::Contribution> upload, std::uint64_t data_size) {
+// In steps: between them the loop serves its other connections. Nothing if the sum is sealed, since the place
+// was given away meanwhile or this Server leaves.
+Task<std::optional<model::UploadDigest>> Add(model::RunningSum& sum,
+                                             std::span<const model::Contribution> upload,
+                                             std::uint64_t data_size) {
   model::RunningSum::Addition addition(sum, upload, data_size);
   while (!addition.Step()) {
     const Executor executor = co_await asio::this_coro::executor;
     co_await asio::post(executor, kAwait);
   }
-  co_return !addition.late();
+  std::optional<model::UploadDigest> digest;
+  if (!addition.late()) digest = addition.digest();
+  co_return digest;
+}
+
+Outcome Accept(job::Iteration& iteration) {
+  net::HttpReply reply;
+  reply.head = MakeAnswer(kSucceed, "success not ready", TimeText(iteration.NextRequestTime()));
+  return {Ending::kAccepted, std::move(reply)};
+}
+
+// The answer to an update that was counted before; nothing if it wasn't.
+Task<std::optional<Outcome>> AcceptAgain(RoundContext& context, const schema::RequestUpdateModel& message,
+                                         const UploadContent& content, job::Iteration& iteration) {
+  const Result<bool> counted = co_await WasCounted(context, message, content, iteration);
+  std::optional<Outcome> answer;
+  if (!counted) {
+    answer = SafemodeOutcome();
+  } else if (*counted) {
+    answer = Accept(iteration);
+  }
+  co_return answer;
+}
+
+// Verdicts that an update which comes again may meet.
+bool MayBeCounted(cache::ReserveVerdict verdict) {
+  using Verdict = cache::ReserveVerdict;
+  return verdict == Verdict::kThresholdReached || verdict == Verdict::kNotJoined ||
+         verdict == Verdict::kWrongIteration || verdict == Verdict::kAlreadyUpdated;
 }
 
 // The sum holds the update already, so the count is asked for until the cache answers: an update that is
 // summed but not counted would stay in the model of an iteration that goes on without it.
 Task<Result<cache::CommitAnswer>> Commit(RoundContext& context, const cache::IterationKey& key,
                                          std::string_view fl_id, const std::string& nonce,
-                                         const cache::Node& node) {
+                                         const cache::Node& node, const std::string& digest) {
   while (true) {
-    Result<cache::CommitAnswer> answer = co_await context.store.Commit(key, fl_id, nonce, node);
+    Result<cache::CommitAnswer> answer = co_await context.store.Commit(key, fl_id, nonce, node, digest);
     if (answer || context.job.stopping()) co_return answer;
     co_await Pause(std::chrono::milliseconds(100));
   }
@@ -161,12 +193,14 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   // One of another iteration may have begun at a Server that is further than this one: then the cache has the
   // word, and the update waits for the switch here.
   const bool of_this = message->iteration() == static_cast<std::int64_t>(iteration.number());
+  const UploadContent content = JudgeContent(*message, request, iteration.start_model()->layout(),
+                                             context.options.round.require_all_features);
   if (iteration.update_model_full && of_this) {
+    std::optional<Outcome> again = co_await AcceptAgain(context, *message, content, iteration);
+    if (again) co_return std::move(*again);
     co_return RefuseByThreshold(context, iteration, message->fl_id()->string_view());
   }
 
-  const UploadContent content = JudgeContent(*message, request, iteration.start_model()->layout(),
-                                             context.options.round.require_all_features);
   const std::string nonce = context.NewNonce();
   const std::shared_ptr<const cache::Node> node = context.job.node();
   cache::ReserveRequest reserve;
@@ -181,6 +215,10 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
     co_return SafemodeOutcome();
   }
   const std::string fl_id = message->fl_id()->str();
+  if (MayBeCounted(reserved->verdict)) {
+    std::optional<Outcome> again = co_await AcceptAgain(context, *message, content, iteration);
+    if (again) co_return std::move(*again);
+  }
   switch (reserved->verdict) {
     case cache::ReserveVerdict::kMoved:
       co_return Outcome::Moved();
@@ -206,7 +244,7 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   if (reserved->first && reserved->deadline_in_ms) context.job.NoteDeadline(*reserved->deadline_in_ms);
 
   // All that the end of the iteration reads stands before the count that may bring it about.
-  bool added = false;
+  std::optional<model::UploadDigest> added;
   try {
     added = co_await Add(iteration.sum, content.contributions, reserved->data_size);
   } catch (...) {  // out of memory: the sum may hold a part
@@ -222,8 +260,9 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   NoteParticipation(context.options, iteration, reserved->now_ms - reserved->joined_ms);
   iteration.visits.update_model.Count(true);
   Evaluation evaluation(context, iteration, *message);
+  const std::string digest = UpdateDigest(*added, *message);
   const Result<cache::CommitAnswer> committed =
-      co_await Commit(context, iteration.key(), message->fl_id()->string_view(), nonce, *node);
+      co_await Commit(context, iteration.key(), message->fl_id()->string_view(), nonce, *node, digest);
   if (!committed || committed->verdict != cache::CommitVerdict::kCounted) {
     iteration.visits.update_model.Uncount(true);
     if (!committed) co_return SafemodeOutcome();
@@ -237,9 +276,7 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
     context.job.NoteMoved();
   }
   if (!evaluation.empty()) co_await evaluation.Push(message->fl_id()->string_view(), nonce);
-  net::HttpReply reply;
-  reply.head = MakeAnswer(kSucceed, "success not ready", TimeText(iteration.NextRequestTime()));
-  co_return Outcome(Ending::kAccepted, std::move(reply));
+  co_return Accept(iteration);
 }
 
 }  // namespace msfl::rounds

@@ -1,6 +1,6 @@
 -- JobStore::Commit: the update of one device is in a Server's sum.
 -- KEYS: instance, status, nodes, round, updates
--- ARGV: 1 instance, 2 iteration, 3 fl_id, 4 nonce, 5 node id, 6 epoch, 7 threshold, 8 window of the round (ms)
+-- ARGV: 1 instance, 2 iteration, 3 fl_id, 4 nonce, 5 node id, 6 epoch, 7 threshold, 8 window of the round (ms), 9 digest
 -- Answer: verdict, counted, last
 --include clock
 --include publish
@@ -13,7 +13,7 @@ local of_node, of_epoch = 'counted:' .. ARGV[5], 'leased:' .. ARGV[6]
 local round = redis.call('HMGET', KEYS[4], 'leased', 'counted', of_node, of_epoch, 'last_commit', 'target')
 local counted = tonumber(round[2] or 0)
 -- Sent twice: what was counted stays counted, wherever the job is by now.
-if update == 'counted' .. lease then return {COUNTED, counted, round[5] == ARGV[4] and 1 or 0} end
+if update == 'counted' .. lease .. ' ' .. ARGV[9] then return {COUNTED, counted, round[5] == ARGV[4] and 1 or 0} end
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {MOVED, 0, 0} end
 local status = redis.call('HMGET', KEYS[2], 'iteration', 'state')
@@ -27,7 +27,7 @@ end
 
 counted = counted + 1
 local last = counted == tonumber(round[6] or ARGV[7])
-redis.call('HSET', KEYS[5], ARGV[3], 'counted' .. lease)
+redis.call('HSET', KEYS[5], ARGV[3], 'counted' .. lease .. ' ' .. ARGV[9])
 redis.call('HSET', KEYS[4], 'leased', tonumber(round[1]) - 1, 'counted', counted, of_node,
            tonumber(round[3] or 0) + 1, of_epoch, tonumber(round[4]) - 1)
 if last then

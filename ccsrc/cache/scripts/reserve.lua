@@ -30,7 +30,8 @@ local function answer(verdict)
 end
 
 if round[9] then return answer(MOVED) end  -- withdrawn, see withdraw.lua
-if update == 'leased' .. lease or update == 'counted' .. lease then return answer(RESERVED) end
+local counted_by_it = 'counted' .. lease .. ' '
+if update == 'leased' .. lease or update and string.sub(update, 1, #counted_by_it) == counted_by_it then return answer(RESERVED) end
 if leased + counted >= threshold or round[11] then return answer(THRESHOLD_REACHED) end
 if not device then return answer(NOT_JOINED) end
 if ARGV[6] ~= ARGV[2] then return answer(WRONG_ITERATION) end

@@ -49,7 +49,8 @@ Task<> Device(JobStore& store, std::string fl_id, IterationKey iteration, Node n
   if (!reserved || reserved->verdict != ReserveVerdict::kReserved) co_return;
   ++totals.reserved;
   totals.full += reserved->full;
-  const auto committed = co_await Persist([&] { return store.Commit(iteration, fl_id, update_nonce, node); });
+  const auto committed =
+      co_await Persist([&] { return store.Commit(iteration, fl_id, update_nonce, node, "x"); });
   if (!committed || committed->verdict != CommitVerdict::kCounted) co_return;
   ++totals.counted;
   totals.counted_last += committed->last;

@@ -59,7 +59,7 @@ TEST_F(Faults, EveryCallFailsWithoutRedis) {
   EXPECT_TRUE(unavailable(Sync(loops, store->Heartbeat(node, At(1)))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Join(join))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Reserve(reserve, node))));
-  EXPECT_TRUE(unavailable(Sync(loops, store->Commit(At(1), "d", "n", node))));
+  EXPECT_TRUE(unavailable(Sync(loops, store->Commit(At(1), "d", "n", node, "x"))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Advance(At(1), true, "", ""))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Expire(At(1)))));
   EXPECT_TRUE(unavailable(Sync(loops, store->Observe(At(1)))));

@@ -203,7 +203,7 @@ class StoreFixture : public RedisFixture {
   CommitAnswer Commit(const Node& node, const std::string& fl_id, std::string nonce = "",
                       std::uint64_t number = 1) {
     if (nonce.empty()) nonce = "u-" + fl_id;
-    return Wait(store->Commit(At(number), fl_id, nonce, node));
+    return Wait(store->Commit(At(number), fl_id, nonce, node, "d-" + nonce));
   }
   Node Register(const std::string& id, const std::string& http_address = "") {
     return Wait(store->Register(id, "127.0.0.1:7001", http_address, At(1), "")).node;

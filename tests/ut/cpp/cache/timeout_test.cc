@@ -338,7 +338,7 @@ TEST_F(Timeouts, UpdatesRaceWithTheEnd) {
       const auto reserved = co_await the_store.Reserve(request, on);
       if (!reserved || reserved->verdict != ReserveVerdict::kReserved) co_return false;
       const IterationKey key = At(1);
-      const auto committed = co_await the_store.Commit(key, id, nonce, on);
+      const auto committed = co_await the_store.Commit(key, id, nonce, on, "x");
       if (committed && committed->last) ++last_ones;
       co_return committed && committed->verdict == CommitVerdict::kCounted;
     };

@@ -17,7 +17,7 @@ class HostileFlId : public HostileTest {
                  "devices_meta for x");
     ExpectStart(StartRequest("d", 30), 200, "success");
     ExpectUpdate(UpdateRequest(fl_id, number, AllWeights(40)), 200, "success not ready");
-    ExpectUpdate(UpdateRequest(fl_id, number, AllWeights(40)), 300,
+    ExpectUpdate(UpdateRequest(fl_id, number, AllWeights(41)), 300,
                  "Updating metadata of UpdateModelClientList failed for fl id " + fl_id);
     FinishWith(40, 1);
   }

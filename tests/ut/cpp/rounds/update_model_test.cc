@@ -64,7 +64,7 @@ TEST_F(UpdateModelTest, ChecksInTheSpecifiedOrder) {
   // A refusal leaves no trace.
   EXPECT_EQ(Update("d1", 1, AllWeights(1))->retcode(), 200);
   EXPECT_EQ(Update("d1", 1, wrong)->retcode(), 400);
-  const auto again = Update("d1", 1, AllWeights(1));
+  const auto again = Update("d1", 1, AllWeights(2));
   EXPECT_EQ(again->retcode(), 300);
   EXPECT_EQ(again->reason()->str(), "Updating metadata of UpdateModelClientList failed for fl id d1");
   EXPECT_GT(std::stoll(again->next_req_time()->str()), WallMillis());
@@ -79,7 +79,7 @@ TEST_F(UpdateModelTest, BeyondTheThresholdEverythingIsEnoughWhileTheSwitchGoesOn
   StartJob("d2");
   EXPECT_EQ(Update("d1", 1, AllWeights(1))->retcode(), 200);
   for (const std::string fl_id : {"d1", "d2", "d9"}) {
-    const auto answer = Update(fl_id, 1, AllWeights(1));
+    const auto answer = Update(fl_id, 1, AllWeights(2));
     EXPECT_EQ(answer->retcode(), 300);
     EXPECT_EQ(answer->reason()->str(), "Current amount for updateModel is enough. Please retry later.");
   }
@@ -194,7 +194,7 @@ TEST_F(UpdateModelTest, AnOldIterationNumberAfterwardsIsAnUnknownDevice) {
   StartJob("d1");
   Update("d1", 1, AllWeights(1));
   AwaitIteration(2);
-  EXPECT_EQ(Update("d1", 1, AllWeights(1))->reason()->str(),
+  EXPECT_EQ(Update("d1", 1, AllWeights(2))->reason()->str(),
             "devices_meta for d1 is not set. Please retry later.");
 }
 
@@ -217,7 +217,7 @@ TEST_F(UpdateModelTest, TheLineOfTheIterationKnowsLossAccuracyAndVisits) {
   StartJob("d2", 40, 6);
   StartJob("d3", 40);
   Update("d1", 1, AllWeights(1), 1.0F, 0.5F);
-  Update("d1", 1, AllWeights(1), 1.0F, 0.5F);
+  Update("d1", 1, AllWeights(2), 1.0F, 0.5F);
   Update("d2", 1, AllWeights(1), 9.0F, 1.0F);
   AwaitIteration(2);
   ASSERT_EQ(ended().size(), 1U);
