@@ -53,7 +53,8 @@ class KnownNodes {
   std::vector<std::string> ids_, alive_;
 };
 
-std::vector<JobStore::ListedServer> ReadServers(const std::vector<RedisValue>& flat) {
+std::vector<JobStore::ListedServer> ReadServers(const std::vector<RedisValue>& flat,
+                                                std::chrono::milliseconds expiry) {
   std::vector<JobStore::ListedServer> servers;
   for (std::size_t i = 0; i + 2 < flat.size(); i += 3) {
     NodeRow row(flat[i + 1].text);
@@ -64,6 +65,7 @@ std::vector<JobStore::ListedServer> ReadServers(const std::vector<RedisValue>& f
     server.node.http_address = std::move(row.http_address);
     server.node.epoch = row.epoch;
     server.heartbeat_left_ms = std::max<std::int64_t>(flat[i + 2].integer, 0);
+    server.silent_ms = expiry.count() - server.heartbeat_left_ms;
     servers.push_back(std::move(server));
   }
   return servers;
@@ -157,13 +159,13 @@ Task<Result<std::vector<JobStore::ListedServer>>> JobStore::ListServers() {
     const auto reply = co_await impl_->redis.Run(Scripts().list_servers, keys, arguments);
     if (!reply) co_return reply.error();
     const Items items(*reply);
-    if (items.Flag(0)) co_return ReadServers(items.Array(1));
+    if (items.Flag(0)) co_return ReadServers(items.Array(1), impl_->options.heartbeat_expiry);
     impl_->SetMembers(items.Array(1));
   }
   co_return KeepsMoving();
 }
 
-Task<Result<Node>> JobStore::Heartbeat(Node node, IterationKey current) {
+Task<Result<HeartbeatAnswer>> JobStore::Heartbeat(Node node, IterationKey current) {
   const Impl::Context context = impl_->ContextOf(current);
   const IterationKeys& rows = *context.keys;
   const RuleTexts& rules = *context.rules;
@@ -191,14 +193,18 @@ Task<Result<Node>> JobStore::Heartbeat(Node node, IterationKey current) {
     if (!reply) co_return reply.error();
     const Items items(*reply);
     const std::uint64_t verdict = items.Count(0);
+    HeartbeatAnswer answer;
     if (verdict == 2) {
-      node.other_settings = items.Text(1);
-      co_return node;
+      answer.node = std::move(node);
+      answer.other_settings = items.Text(1);
+      co_return answer;
     }
     if (verdict == 1) {
       node.epoch = items.Count(1);
       node.leaving = items.Flag(2);
-      co_return node;
+      answer.node = std::move(node);
+      for (const RedisValue& id : items.Array(3)) answer.servers.push_back(id.text);
+      co_return answer;
     }
     impl_->SetMembers(items.Array(1));
   }

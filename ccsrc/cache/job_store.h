@@ -101,6 +101,7 @@ class JobStore {
   struct ListedServer {
     Node node;
     std::int64_t heartbeat_left_ms = 0;  // until it counts as dead unless it is renewed; 0: dead
+    std::int64_t silent_ms = 0;          // since its heartbeat was renewed
   };
   // The Servers that have entered and not left, dead ones as well.
   Task<Result<std::vector<ListedServer>>> ListServers();
@@ -109,7 +110,7 @@ class JobStore {
   // answer holds. A node removes others only when it was there itself for a whole expiry: after an outage of
   // Redis, when all heartbeats have run out, the first one back must not bury the rest. Nothing is done when
   // other Servers have entered meanwhile, with other settings: the answer holds those.
-  Task<Result<Node>> Heartbeat(Node node, IterationKey current);
+  Task<Result<HeartbeatAnswer>> Heartbeat(Node node, IterationKey current);
 
   Task<Result<JoinAnswer>> Join(JoinRequest request);
   Task<Result<ReserveAnswer>> Reserve(ReserveRequest request, const Node& node);

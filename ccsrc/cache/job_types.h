@@ -54,8 +54,13 @@ struct Node {
   std::string id, tcp_address;
   std::string http_address;  // `http://host:port/<prefix>/`; empty if unknown
   std::uint64_t epoch = 0;
-  bool leaving = false;                       // an operator has asked it to leave, as its heartbeat has heard
-  std::optional<std::string> other_settings;  // that the cluster has, as its heartbeat has heard
+  bool leaving = false;  // an operator has asked it to leave, as its heartbeat has heard
+};
+
+struct HeartbeatAnswer {
+  Node node;
+  std::optional<std::string> other_settings;  // that the cluster has: nothing was done
+  std::vector<std::string> servers;           // ids of those that are listed now
 };
 
 struct Registered {

@@ -68,7 +68,7 @@ Task<Job::Search> Job::AskPeers(std::string digest) {
     request.stop = [this] { return stop_requested_.load(); };
     const auto fetched = co_await exchange_.FetchModel(std::move(request));
     if (fetched) {
-      MSFL_LOG(kInfo, "the current model comes from another Server: node=" << server.node.id);
+      MSFL_LOG(kDebug, "the current model comes from another Server: node=" << server.node.id);
       search.found = *fetched;
       co_return search;
     }

@@ -122,21 +122,39 @@ Task<> Job::Beat() {
 
 Task<bool> Job::RenewNode(cache::IterationKey current) {
   const cache::Node mine = *node();
-  const Result<cache::Node> renewed = co_await store_.Heartbeat(mine, current);
-  if (renewed && renewed->leaving && !leaving_.exchange(true)) NoteMoved();
+  const Result<cache::HeartbeatAnswer> renewed = co_await store_.Heartbeat(mine, current);
   if (!renewed) co_return false;
   // Entered while this Server was away, so nobody had refused them; the cluster is theirs by now.
   if (renewed->other_settings) {
     Fail(OtherSettings(options_.cluster_settings, *renewed->other_settings).text.c_str());
     co_return true;
   }
-  if (renewed->epoch == mine.epoch) co_return true;
+  if (renewed->node.leaving && !leaving_.exchange(true)) NoteMoved();
+  TellOfOthers(renewed->servers);
+  if (renewed->node.epoch == mine.epoch) co_return true;
   {
     const std::lock_guard lock(node_mutex_);
-    node_ = std::make_shared<const cache::Node>(*renewed);
+    node_ = std::make_shared<const cache::Node>(renewed->node);
   }
   MSFL_LOG(kWarning, "this Server was no longer listed and has entered the cluster again: node=" << mine.id);
   co_return true;
+}
+
+void Job::TellOfOthers(const std::vector<std::string>& servers) {
+  const std::lock_guard lock(node_mutex_);
+  std::set<std::string> now(servers.begin(), servers.end());
+  for (const std::string& id : now) {
+    if (id != node_->id && !servers_.contains(id)) {
+      MSFL_LOG(kWarning, "a Server is in the cluster: node=" << id << " servers=" << now.size());
+    }
+  }
+  for (const std::string& id : servers_) {
+    if (!now.contains(id)) {
+      MSFL_LOG(kWarning, "a Server has left the cluster, or its heartbeat has run out: node="
+                             << id << " servers=" << now.size());
+    }
+  }
+  servers_ = std::move(now);
 }
 
 void Job::RequestStop() {
@@ -218,7 +236,7 @@ bool Job::MayLeave() {
   if (!leaving_) return false;
   // From here on no update can be added, so none is counted that leaves with this Server.
   if (status_.state == cache::InstanceState::kRunning && !iteration_->sum.Seal(0)) return false;
-  MSFL_LOG(kInfo, "this Server leaves, as it was asked to: node=" << node()->id);
+  MSFL_LOG(kWarning, "this Server leaves, as it was asked to: node=" << node()->id);
   return true;
 }
 

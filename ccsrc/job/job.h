@@ -29,6 +29,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "base/buffer.h"
@@ -120,6 +121,8 @@ class Job {
   // Renews this Server's place in the cluster, with a new epoch if it had lost it. False when the cache can't
   // be reached. Ends the job here when the cluster has other settings.
   Task<bool> RenewNode(cache::IterationKey current);
+  // Who has come and gone since the last heartbeat is in the log.
+  void TellOfOthers(const std::vector<std::string>& servers);
   void Adopt(const cache::Status& status, Rules rules);
   void OpenGate();
   void ArmDeadline(std::optional<std::int64_t> in_ms);
@@ -159,6 +162,7 @@ class Job {
   Wakeup wakeup_, beat_wakeup_;
   mutable std::mutex node_mutex_;
   std::shared_ptr<const cache::Node> node_;
+  std::set<std::string> servers_;  // listed at the last heartbeat
 
   // Written by any thread, read by the phases.
   std::atomic<bool> stop_requested_{false}, look_now_{false}, beat_ended_{false};

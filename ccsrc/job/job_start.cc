@@ -96,7 +96,7 @@ Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address, std::
     if (stop_requested_) co_return Error{Errc::kStopping, "stopped while it was starting"};
     if (silent_are_gone) co_return other;
     if (!told) {
-      MSFL_LOG(kWarning, "waiting whether those are alive: " << other.text);
+      MSFL_LOG(kWarning, "there are Servers with other settings; waiting whether they are alive");
       told = true;
     }
     co_await wakeup_.Wait(SteadyClock::now() + kOthersLook);

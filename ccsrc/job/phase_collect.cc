@@ -55,7 +55,7 @@ Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
       co_return next;
     }
     case Move::kStop:
-      MSFL_LOG(kInfo, "the job is being stopped: instance=" << current.instance);
+      MSFL_LOG(kWarning, "the job is being stopped: instance=" << current.instance);
       job.gate_.Close(Service::kDisabled);  // the job is over for the devices, not only this process
       job.RequestStop();
       co_return Phase::kShutdown;

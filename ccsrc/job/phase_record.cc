@@ -16,6 +16,9 @@ constexpr std::int64_t kMostUnrecorded = 3;
 // For what the other Servers have to tell, and for a cache that does not answer.
 constexpr std::chrono::seconds kOthersPatience(2);
 constexpr std::chrono::milliseconds kLook(200);
+// Of a Server that is alive the heartbeat comes every second. One that was killed holds up an iteration or
+// two and not every one until its heartbeat has run out.
+constexpr std::int64_t kSilentMs = 2'500;
 
 }  // namespace
 
@@ -74,8 +77,8 @@ Task<> Phases::Summarise(Job& job, IterationEnded& ended) {
   }
 }
 
-// Those that were alive when the iteration had ended: neither a dead Server that is still listed nor one that
-// has come since has anything to tell.
+// Those that were alive when the iteration had ended: neither a Server that is still listed and has fallen
+// silent nor one that has come since has anything to tell.
 Task<bool> Phases::AllHaveTold(Job& job, const cache::Summaries& told) {
   if (told.complete) co_return true;
   if (!job.awaited_) {
@@ -83,7 +86,7 @@ Task<bool> Phases::AllHaveTold(Job& job, const cache::Summaries& told) {
     if (!servers) co_return false;
     job.awaited_.emplace();
     for (const cache::JobStore::ListedServer& server : *servers) {
-      if (server.heartbeat_left_ms > 0) job.awaited_->push_back(server.node.id);
+      if (server.silent_ms < kSilentMs) job.awaited_->push_back(server.node.id);
     }
   }
   const auto has_told = [&](const std::string& id) { return told.texts.contains(id); };

@@ -155,7 +155,7 @@ class ServerSession:
                 self._fault = event.text
                 self._begin_exit("The Server can't go on; begin exit")
             else:
-                self._begin_exit("The job was stopped; begin exit")
+                self._begin_exit("The Server has come to its end; begin exit")
         elif event.kind == "iteration_ended" and not event.writer:
             self._recorder.note(event)
         elif event.kind == "iteration_ended":

@@ -3,7 +3,7 @@
 --       ARGV
 -- ARGV: 1 instance, 2 iteration, 3 tcp address, 4 http address or -, 5 epoch, 6 expiry of a heartbeat, 7 expiry of the
 --       rows, 8 threshold, 9 window of updateModel (ms), 10 settings, 11.. node ids, the own one first
--- Answer: 1, epoch, whether it was asked to leave. Or, when nothing was done: 0 and the ids of all nodes, when one of
+-- Answer: 1, epoch, whether it was asked to leave, the ids of the Servers that are listed. Or, when nothing was done: 0 and the ids of all nodes, when one of
 --         them was not in ARGV; 2 and the settings of the cluster, when those are others
 --include clock
 --include publish
@@ -42,11 +42,12 @@ end
 local since = tonumber(string.match(redis.call('GET', KEYS[11]) or '', '^%d+') or now)
 redis.call('SET', KEYS[11], integer(since) .. ' ' .. redis.sha1hex(ARGV[10]), 'PX', expiry)
 
-local alive = {[epoch] = true}
+local alive, servers = {[epoch] = true}, {own}
 for i = 1, #nodes, 2 do
   if nodes[i] ~= own then
     if now - since < expiry or redis.call('EXISTS', known[nodes[i]]) == 1 then
       alive[string.match(nodes[i + 1], '(%S+)$')] = true
+      if string.match(nodes[i + 1], '^SERVER ') then servers[#servers + 1] = nodes[i] end
     else
       redis.call('HDEL', KEYS[6], nodes[i])
       redis.call('SREM', KEYS[7], nodes[i])
@@ -66,4 +67,4 @@ if current and redis.call('HGET', KEYS[2], 'iteration') == ARGV[2] then
   if any then give_back(KEYS[9], KEYS[10], gone, ARGV[1], ARGV[2], ARGV[8], ARGV[9]) end
 end
 for i = current and 1 or 4, 8 do redis.call('PEXPIRE', KEYS[i], ARGV[7]) end
-return {1, tonumber(epoch), redis.call('SISMEMBER', KEYS[7], own)}
+return {1, tonumber(epoch), redis.call('SISMEMBER', KEYS[7], own), servers}

@@ -22,7 +22,7 @@ TEST_F(Faults, RedisRestartedEmptyInMidIteration) {
   hyper["a"] = "1";
   const Status status = Wait(store->Recreate(StatusAt(1), hyper, "description", ""));
   EXPECT_EQ(status.current, At(2));
-  const Node back = Wait(store->Heartbeat(node, At(2)));
+  const Node back = Wait(store->Heartbeat(node, At(2))).node;
   EXPECT_EQ(Rows(2).nodes.count("a"), 1U);
   EXPECT_EQ(Join("d1", "", true, 2).verdict, JoinVerdict::kAccepted);
   EXPECT_EQ(Reserve(back, "d1", "", true, 2, 2).verdict, ReserveVerdict::kReserved);

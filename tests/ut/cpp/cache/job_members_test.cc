@@ -13,7 +13,7 @@ class Members : public StoreFixture {
     for (const char* fl_id : {"d1", "d2", "d3"}) Join(fl_id);
   }
   Node Heartbeat(const Node& node, std::uint64_t number = 1) {
-    return Wait(store->Heartbeat(node, At(number)));
+    return Wait(store->Heartbeat(node, At(number))).node;
   }
   void Bury(const std::string& id) { Call({"DEL", Key("alive:" + id)}).value(); }
   // `survivor` keeps its heart beating until the condition holds.

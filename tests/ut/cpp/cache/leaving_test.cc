@@ -29,7 +29,7 @@ class Leaving : public StoreFixture {
     for (const RedisValue& id : answer.array.at(7).array) asked += id.text + " ";
     return asked;
   }
-  Node Heartbeat(const Node& node) { return Wait(store->Heartbeat(node, At(1))); }
+  Node Heartbeat(const Node& node) { return Wait(store->Heartbeat(node, At(1))).node; }
   std::int64_t Marked() { return Call({"SCARD", Key("leaving")}).value().integer; }
 };
 

@@ -64,7 +64,7 @@ TEST_F(Recreate, ReplacesWhatANewcomerHasBegun) {
   fresh.current.instance = "i_9";
   EXPECT_TRUE(Wait(newcomer->Open(fresh, none)).created);
   const Node late = Wait(newcomer->Register("late", "127.0.0.1:7009", "", fresh.current, "")).node;
-  Wait(store->Heartbeat(Node{"early", "127.0.0.1:7001", "", 1, false, {}}, At(2)));
+  Wait(store->Heartbeat(Node{"early", "127.0.0.1:7001", "", 1, false}, At(2)));
   Wait(newcomer->AgreeOnModel("another"));
   EXPECT_EQ(Wait(store->Recreate(StatusAt(2), none, "description", "i_8")).current, At(1, "i_9"))
       << "not the one that was found";

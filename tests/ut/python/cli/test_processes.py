@@ -92,7 +92,7 @@ def test_finish(msfl, redis_server, write_job):
         f"Job job was running and is stopped now.\nleft      {node}\nAll Servers have left.\n"
     )
     assert [server.wait(30) for server in servers] == [0]
-    assert "The job was stopped; begin exit" in msfl.log("server")
+    assert "the job is being stopped" in msfl.log("server")
     again = msfl("finish", job, "--json")
     assert json.loads(again.stdout) == {"fl_name": "job", "before": "stopped", "left": [], "silent": []}
 
