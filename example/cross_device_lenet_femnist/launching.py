@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shlex
 import shutil
@@ -9,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cluster_processes import FOLDER, INNER_SCRIPT, of_this_folder, working_folder
@@ -20,6 +22,7 @@ _PATIENCE = 60.0  # seconds
 _HINT_AFTER = 5.0
 _TAIL = 12
 _LEVEL = "GLOG_v"
+_ARGUMENTS = "arguments.json"
 
 
 @dataclass(frozen=True)
@@ -30,33 +33,67 @@ class Started:
     child: subprocess.Popen[bytes]
 
 
+@dataclass(frozen=True)
+class ServerArguments:
+    """What a Server is started with: the options of run_server.py, for one of its Servers."""
+
+    address: str  # for devices
+    yaml_config: str = "default_yaml_config.yaml"
+    tcp_server_ip: str = "127.0.0.1"
+    checkpoint_dir: str = "./fl_ckpt/"
+    initial_model: str = ""
+    monitoring_address: str = ""  # of the first Server; empty: that of the configuration
+    local_server: int = 0  # its monitoring port is so many above that of the first
+
+
 def in_folder(argument: str) -> str:
     """A path in this folder, as the guides give it; else one seen from the current folder."""
     here = FOLDER / argument
     return str(here if here.exists() or not Path(argument).exists() else Path(argument).resolve())
 
 
-def start_server(
-    address: str,
-    *,
-    folder: str,
-    yaml_config: str,
-    tcp_server_ip: str,
-    checkpoint_dir: str,
-    initial_model: str,
-) -> Started:
-    """A Server that serves devices at `address`, in logs/<folder>. Paths are those of the command line."""
+def start_server(folder: str, given: ServerArguments) -> Started:
+    """A Server in logs/<folder>, which keeps the arguments. Paths are those of the command line."""
+    given = replace(
+        given,
+        yaml_config=in_folder(given.yaml_config),
+        checkpoint_dir=str(FOLDER / given.checkpoint_dir),
+        initial_model=given.initial_model and in_folder(given.initial_model),
+    )
     arguments = [
         "--ms_role=MS_SERVER",
-        f"--yaml_config={in_folder(yaml_config)}",
-        f"--tcp_server_ip={tcp_server_ip}",
-        f"--checkpoint_dir={FOLDER / checkpoint_dir}",
-        f"--http_server_address={address}",
+        f"--yaml_config={given.yaml_config}",
+        f"--tcp_server_ip={given.tcp_server_ip}",
+        f"--checkpoint_dir={given.checkpoint_dir}",
+        f"--http_server_address={given.address}",
     ]
-    if initial_model:
-        arguments.append(f"--initial_model={in_folder(initial_model)}")
-    what = f"The Server on {address}"
-    return start(what, folder, "server.log", arguments, "Server started successfully.")
+    if given.initial_model:
+        arguments.append(f"--initial_model={given.initial_model}")
+    if given.monitoring_address:
+        arguments.append(f"--monitoring_address={given.monitoring_address}")
+    if given.local_server:
+        arguments.append(f"--local_server={given.local_server}")
+    what = f"The Server on {given.address}"
+    started = start(what, folder, "server.log", arguments, "Server started successfully.")
+    _keep(started.log.with_name(_ARGUMENTS), given)
+    return started
+
+
+def arguments_of(*folders: str) -> ServerArguments | None:
+    """Those of the Server that was started last in one of these folders of logs/, if any was."""
+    found: list[tuple[int, ServerArguments]] = []
+    for folder in folders:
+        file = LOGS / folder / _ARGUMENTS
+        with contextlib.suppress(OSError, ValueError, TypeError):  # none, or not one of this version
+            found.append((file.stat().st_mtime_ns, ServerArguments(**json.loads(file.read_text()))))
+    return max(found, key=lambda one: one[0])[1] if found else None
+
+
+def _keep(file: Path, given: ServerArguments) -> None:
+    """Whoever reads the file, at any time, finds all of it or nothing."""
+    unfinished = file.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(asdict(given), indent=2) + "\n")
+    unfinished.replace(file)
 
 
 def start(what: str, name: str, log_name: str, arguments: Sequence[str], ready: str) -> Started:

@@ -10,6 +10,19 @@ from typing import Callable
 from lenet import initial_model
 
 from mindspore_federated import FlSchedulerJob, FLServerJob, log
+from mindspore_federated.config import load_server_config
+
+
+def monitoring_address(given: argparse.Namespace) -> str | None:
+    """Servers of one host share a configuration, but not a port: number n has the n-th from the one there."""
+    address = given.monitoring_address
+    if not given.local_server:
+        return address or None
+    address = address or load_server_config(given.yaml_config).monitoring.address
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or int(port) == 0:  # none, any that is free, or a mistake that is told later
+        return address or None
+    return f"{host}:{int(port) + given.local_server}"
 
 
 def main() -> int:
@@ -21,6 +34,8 @@ def main() -> int:
     parser.add_argument("--checkpoint_dir", default="./fl_ckpt/")
     parser.add_argument("--scheduler_manage_address", default="127.0.0.1:11202")
     parser.add_argument("--initial_model", default="", help=".ckpt to begin with; default: a fresh LeNet")
+    parser.add_argument("--monitoring_address", default="", help="default: monitoring.address of the YAML")
+    parser.add_argument("--local_server", type=int, default=0, help="added to the port for monitoring")
     given, _ = parser.parse_known_args()
     run: Callable[[], None]
     try:
@@ -28,7 +43,11 @@ def main() -> int:
             run = FlSchedulerJob(given.yaml_config, given.scheduler_manage_address).run
         elif given.ms_role == "MS_SERVER":
             job = FLServerJob(
-                given.yaml_config, given.http_server_address, given.tcp_server_ip, given.checkpoint_dir
+                given.yaml_config,
+                given.http_server_address,
+                given.tcp_server_ip,
+                given.checkpoint_dir,
+                monitoring_address=monitoring_address(given),
             )
             run = partial(job.run, given.initial_model or initial_model())
         else:

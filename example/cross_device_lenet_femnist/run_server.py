@@ -6,7 +6,18 @@ import argparse
 import sys
 import time
 
-from launching import Started, report, start_server
+from cluster_processes import address_of, servers_of_this_folder, working_folder
+from launching import ServerArguments, Started, report, start_server
+
+
+def runs_already(address: str) -> bool:
+    """Whether a Server of this folder serves devices there; if so, says which."""
+    for process in servers_of_this_folder(int(address.rpartition(":")[2])):
+        if address_of(process) == address:
+            where = f"in {working_folder(process)} with pid {process.pid}"
+            print(f"The Server on {address} is already running {where}", flush=True)
+            return True
+    return False
 
 
 def main() -> int:
@@ -21,6 +32,11 @@ def main() -> int:
     parser.add_argument(
         "--initial_model", default="", help=".ckpt in this folder to begin with instead of a fresh LeNet"
     )
+    parser.add_argument(
+        "--monitoring_address",
+        default="",
+        help="ip:port for monitoring systems, of the first Server; default: monitoring.address of the YAML",
+    )
     given, _ = parser.parse_known_args()
     assert given.local_server_num > 0, "The local server number cannot <= 0."
     ip, _, first = given.http_server_address.rpartition(":")
@@ -30,24 +46,27 @@ def main() -> int:
         )
     servers: list[Started] = []
     try:
-        for port in range(int(first), int(first) + given.local_server_num):
+        for number in range(given.local_server_num):
+            port = int(first) + number
+            if runs_already(f"{ip}:{port}"):
+                continue
             if servers:
                 time.sleep(0.3)  # the first one makes the job, the others join it
-            servers.append(
-                start_server(
-                    f"{ip}:{port}",
-                    folder=f"server_{port}",
-                    yaml_config=given.yaml_config,
-                    tcp_server_ip=given.tcp_server_ip,
-                    checkpoint_dir=given.checkpoint_dir,
-                    initial_model=given.initial_model,
-                )
+            arguments = ServerArguments(
+                f"{ip}:{port}",
+                yaml_config=given.yaml_config,
+                tcp_server_ip=given.tcp_server_ip,
+                checkpoint_dir=given.checkpoint_dir,
+                initial_model=given.initial_model,
+                monitoring_address=given.monitoring_address,
+                local_server=number,
             )
+            servers.append(start_server(f"server_{port}", arguments))
     except RuntimeError as error:
         print(error)
         report(servers)
         return 1
-    return report(servers)
+    return report(servers) if servers else 1
 
 
 if __name__ == "__main__":
