@@ -94,10 +94,7 @@ void RunningSum::AddToBlock(std::size_t block_index, const std::vector<const flo
     const std::size_t from = std::max(begin, feature.sum_offset);
     const std::size_t count = std::min(end, feature.sum_offset + feature.elements) - from;
     const float* values = values_of_feature[aggregated[position]];
-    if (values != nullptr) {
-      values += from - feature.sum_offset;
-      digest.Add(from, values, count);
-    }
+    if (values != nullptr) values += from - feature.sum_offset;
     if (block.touched) {
       if (values != nullptr) AddValues(sums + from, values, count);
     } else if (values != nullptr) {
@@ -105,6 +102,8 @@ void RunningSum::AddToBlock(std::size_t block_index, const std::vector<const flo
     } else {
       std::memset(sums + from, 0, count * sizeof(double));
     }
+    // Now that they are in the processor's cache.
+    if (values != nullptr) digest.Add(from, values, count);
   }
   block.touched = true;
 }

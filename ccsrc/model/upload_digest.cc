@@ -4,20 +4,18 @@
 #include <vector>
 
 #include "model/running_sum.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "model/value_hash.h"
 
 namespace msfl::model {
 
 void UploadDigest::Add(std::size_t flat_begin, const float* values, std::size_t count) {
   // A sum, since additions of one upload start at any block.
-  sum_ += XXH3_64bits_withSeed(values, count * sizeof(float), flat_begin);
+  sum_ += HashValues(values, count * sizeof(float), flat_begin);
 }
 
 void UploadDigest::AddOther(std::string_view bytes) {
   constexpr std::uint64_t kNoElement = ~std::uint64_t{0};
-  sum_ += XXH3_64bits_withSeed(bytes.data(), bytes.size(), kNoElement);
+  sum_ += HashValues(bytes.data(), bytes.size(), kNoElement);
 }
 
 std::string UploadDigest::Text() const {

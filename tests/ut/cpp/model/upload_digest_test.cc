@@ -34,6 +34,11 @@ TEST_F(UploadDigestTest, IsThatOfTheAdditionWhereverItBegins) {
   for (int time = 0; time < 4; ++time) EXPECT_EQ(Added(), digest);
 }
 
+// As written down once: Servers of one job run on different processors.
+TEST_F(UploadDigestTest, IsTheSameOnEveryProcessor) {
+  EXPECT_EQ(DigestUpload(*layout_, upload_).Text(), "413b7741a4c2d84f");
+}
+
 TEST_F(UploadDigestTest, TellsUploadsApart) {
   const std::string digest = DigestUpload(*layout_, upload_).Text();
   for (const std::size_t element : {std::size_t{0}, RunningSum::kBlockElements, std::size_t{kElements - 1}}) {
