@@ -210,7 +210,7 @@ Task<Result<Status>> JobStore::Recreate(Status status, std::map<std::string, std
   const Items items(*reply);
   const StatusAnswer answer = ReadStatus(items);
   if (answer.where == StatusAnswer::Where::kGone) {
-    co_return Error{Errc::kDisagreement, "`msfl reset` has removed the job while this Server was away"};
+    co_return Error{Errc::kStopping, "`msfl reset` has removed the job while this Server was away"};
   }
   auto found = co_await impl_->Follow(answer);
   if (!found) co_return found.error();

@@ -145,7 +145,7 @@ class JobStore {
   // Server was in; the record continues with the next iteration, failed for the reason given in rounds.md
   // section 3. The same when `found_instance` is another one that a Server has begun since, having found no
   // record, and whose first iteration still lasts: the job goes on, with this Server's settings, and that
-  // Server adopts it. kDisagreement when an operator has made the cache forget the job.
+  // Server adopts it. kStopping when an operator has made the cache forget the job.
   Task<Result<Status>> Recreate(Status status, std::map<std::string, std::string> hyper,
                                 std::string description, std::string found_instance);
   struct StateAnswer {

@@ -123,7 +123,10 @@ Task<> Job::Beat() {
 Task<bool> Job::RenewNode(cache::IterationKey current) {
   const cache::Node mine = *node();
   const Result<cache::HeartbeatAnswer> renewed = co_await store_.Heartbeat(mine, current);
-  if (!renewed) co_return false;
+  if (!renewed) {
+    cache_missed_ns_ = SteadyClock::now().time_since_epoch().count();
+    co_return false;
+  }
   // Entered while this Server was away, so nobody had refused them; the cluster is theirs by now.
   if (renewed->other_settings) {
     Fail(OtherSettings(options_.cluster_settings, *renewed->other_settings).text.c_str());

@@ -168,7 +168,8 @@ class Job {
   std::atomic<bool> stop_requested_{false}, look_now_{false}, beat_ended_{false};
   std::atomic<bool> may_be_unlisted_{false};  // the cache was away: it may have forgotten who is there
   std::atomic<bool> leaving_{false};          // an operator has asked this Server to
-  std::atomic<std::int64_t> deadline_ns_{INT64_MAX};  // steady clock
+  std::atomic<std::int64_t> cache_missed_ns_{INT64_MIN};  // steady clock: a heartbeat got no answer
+  std::atomic<std::int64_t> deadline_ns_{INT64_MAX};      // steady clock
   std::atomic<std::uint64_t> recorded_{0};
   std::atomic<std::int64_t> unrecorded_{0};  // iterations that ended and whose files are not written yet
   std::atomic<std::uint64_t> seen_started_{0}, seen_counted_{0};

@@ -83,9 +83,14 @@ Task<Phase> Phases::Recreate(Job& job, std::string found_instance) {
   // The list of nodes is gone as well. Before anybody can see the record: who does not find this Server there
   // would take its own model for the job's. Nor may a node that is not listed count an update.
   static_cast<void>(co_await job.RenewNode(job.status_.current));
-  const Result<cache::Status> stands =
+  Result<cache::Status> stands =
       co_await job.store_.Recreate(status, job.hyper_, job.description_, found_instance);
-  if (!stands && stands.error().code == Errc::kDisagreement) {
+  // Begun since the look that has found none.
+  if (stands && found_instance == mine && stands->current.instance != mine) {
+    found_instance = stands->current.instance;
+    stands = co_await job.store_.Recreate(status, job.hyper_, job.description_, found_instance);
+  }
+  if (!stands && stands.error().code == Errc::kStopping) {
     job.Fail(stands.error().text.c_str());
     co_return Phase::kShutdown;
   }

@@ -19,6 +19,7 @@ constexpr std::chrono::milliseconds kLook(200);
 // Of a Server that is alive the heartbeat comes every second. One that was killed holds up an iteration or
 // two and not every one until its heartbeat has run out.
 constexpr std::int64_t kSilentMs = 2'500;
+constexpr std::chrono::seconds kSinceAway(12);
 
 }  // namespace
 
@@ -85,8 +86,12 @@ Task<bool> Phases::AllHaveTold(Job& job, const cache::Summaries& told) {
     const auto servers = co_await job.store_.ListServers();
     if (!servers) co_return false;
     job.awaited_.emplace();
+    // While the cache was away nobody's heartbeat was renewed.
+    const SteadyClock::time_point missed{SteadyClock::duration(job.cache_missed_ns_.load())};
+    const bool was_away = SteadyClock::now() - kSinceAway < missed;
     for (const cache::JobStore::ListedServer& server : *servers) {
-      if (server.silent_ms < kSilentMs) job.awaited_->push_back(server.node.id);
+      if (was_away ? server.heartbeat_left_ms > 0 : server.silent_ms < kSilentMs)
+        job.awaited_->push_back(server.node.id);
     }
   }
   const auto has_told = [&](const std::string& id) { return told.texts.contains(id); };

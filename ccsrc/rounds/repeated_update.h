@@ -7,13 +7,15 @@
 
 namespace msfl::rounds {
 
-// What an update is known by: of its weights, loss, accuracy and evaluation items.
-std::string UpdateDigest(model::UploadDigest of_weights, const schema::RequestUpdateModel& message);
+// What an update is known by: of its weights, loss, accuracy and evaluation vector.
+std::string UpdateDigest(model::UploadDigest of_weights, const schema::RequestUpdateModel& message,
+                         std::string_view evaluation);
 
 // Whether this very update was counted before, by whichever Server, in the running iteration or in one that
 // ended less than a minute ago. While its first request is at work the verdict on that one is awaited. Always
 // false with ServerOptions::as_release_0_2. Errors: those of the cache.
 Task<Result<bool>> WasCounted(RoundContext& context, const schema::RequestUpdateModel& message,
-                              const UploadContent& content, const job::Iteration& iteration);
+                              const UploadContent& content, std::string_view evaluation,
+                              const job::Iteration& iteration);
 
 }  // namespace msfl::rounds

@@ -117,8 +117,9 @@ Outcome Accept(job::Iteration& iteration) {
 
 // The answer to an update that was counted before; nothing if it wasn't.
 Task<std::optional<Outcome>> AcceptAgain(RoundContext& context, const schema::RequestUpdateModel& message,
-                                         const UploadContent& content, job::Iteration& iteration) {
-  const Result<bool> counted = co_await WasCounted(context, message, content, iteration);
+                                         const UploadContent& content, std::string_view evaluation,
+                                         job::Iteration& iteration) {
+  const Result<bool> counted = co_await WasCounted(context, message, content, evaluation, iteration);
   std::optional<Outcome> answer;
   if (!counted) {
     answer = SafemodeOutcome();
@@ -151,9 +152,8 @@ Task<Result<cache::CommitAnswer>> Commit(RoundContext& context, const cache::Ite
 // is pushed, or lost for good, the iteration knows of it.
 class Evaluation {
  public:
-  Evaluation(RoundContext& context, job::Iteration& iteration, const schema::RequestUpdateModel& message)
-      : context_(context), iteration_(iteration) {
-    if (context.options.evaluation_items > 0) vector_ = EvaluationVector(message);
+  Evaluation(RoundContext& context, job::Iteration& iteration, std::string vector)
+      : context_(context), iteration_(iteration), vector_(std::move(vector)) {
     if (!vector_.empty()) ++iteration_.evaluations_under_way;
   }
   Evaluation(const Evaluation&) = delete;
@@ -195,8 +195,10 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   const bool of_this = message->iteration() == static_cast<std::int64_t>(iteration.number());
   const UploadContent content = JudgeContent(*message, request, iteration.start_model()->layout(),
                                              context.options.round.require_all_features);
+  std::string vector;
+  if (context.options.evaluation_items > 0) vector = EvaluationVector(*message);
   if (iteration.update_model_full && of_this) {
-    std::optional<Outcome> again = co_await AcceptAgain(context, *message, content, iteration);
+    std::optional<Outcome> again = co_await AcceptAgain(context, *message, content, vector, iteration);
     if (again) co_return std::move(*again);
     co_return RefuseByThreshold(context, iteration, message->fl_id()->string_view());
   }
@@ -216,7 +218,7 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   }
   const std::string fl_id = message->fl_id()->str();
   if (MayBeCounted(reserved->verdict)) {
-    std::optional<Outcome> again = co_await AcceptAgain(context, *message, content, iteration);
+    std::optional<Outcome> again = co_await AcceptAgain(context, *message, content, vector, iteration);
     if (again) co_return std::move(*again);
   }
   switch (reserved->verdict) {
@@ -245,8 +247,10 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
 
   // All that the end of the iteration reads stands before the count that may bring it about.
   std::optional<model::UploadDigest> added;
+  std::string digest;
   try {
     added = co_await Add(iteration.sum, content.contributions, reserved->data_size);
+    if (added) digest = UpdateDigest(*added, *message, vector);
   } catch (...) {  // out of memory: the sum may hold a part
     context.job.NoteSpoilt(iteration);
     throw;
@@ -259,8 +263,7 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
                        reserved->eval_data_size);
   NoteParticipation(context.options, iteration, reserved->now_ms - reserved->joined_ms);
   iteration.visits.update_model.Count(true);
-  Evaluation evaluation(context, iteration, *message);
-  const std::string digest = UpdateDigest(*added, *message);
+  Evaluation evaluation(context, iteration, std::move(vector));
   const Result<cache::CommitAnswer> committed =
       co_await Commit(context, iteration.key(), message->fl_id()->string_view(), nonce, *node, digest);
   if (!committed || committed->verdict != cache::CommitVerdict::kCounted) {

@@ -211,16 +211,16 @@ class JobCache:
         keys.discard(self._forgotten.encode(errors="surrogateescape"))
         return sorted(key.decode(errors="surrogateescape") for key in keys)
 
-    def remove(self, rows: Sequence[str]) -> int:
+    def remove(self, rows: Sequence[str], *, for_good: bool) -> int:
         """Unlinks the rows; answers how many were still there.
 
-        For a day the cache remembers that the instance is forgotten: a Server that was away must not
-        put it in the place of the one that has begun since.
+        With `for_good` the cache remembers for a day that the instance is forgotten: a Server that was
+        away must not write it again, nor put it in the place of the one that has begun since.
         """
         removed = 0
         with self.errors():
             instance = self.redis.get(self.prefix + "instance")
-            if instance is not None:
+            if instance is not None and for_good:
                 self.redis.sadd(self._forgotten, instance)
                 self.redis.expire(self._forgotten, _REMEMBERED_SECONDS)
             for first in range(0, len(rows), _REMOVED_AT_ONCE):

@@ -49,7 +49,8 @@ def reset(
             if not typer.confirm("Remove them?"):
                 raise CommandError(ExitCode.REFUSED, "nothing was removed")
             _refuse_if_alive(cache, force)  # one may have started while the question stood there
-        removed = cache.remove(rows)
+        # Of those that are alive, with --force, the job goes on.
+        removed = cache.remove(rows, for_good=not cache.live_servers())
     _tell(as_json, config.fl_name, rows, removed, f"Removed {removed} rows. {_CHECKPOINTS}")
 
 

@@ -18,16 +18,19 @@ local own, now, expiry = ARGV[11], now_ms(), tonumber(ARGV[6])
 local current = redis.call('GET', KEYS[1]) == ARGV[1]
 -- The row is gone when Redis came back empty, and of Servers that are no more when it came back with older data or they
 -- have left since.
-local settings, held = redis.call('GET', KEYS[8]), false
-if settings ~= ARGV[10] then
-  local digest = settings and redis.sha1hex(settings)
+local settings = redis.call('GET', KEYS[8])
+if not settings then
+  redis.call('SET', KEYS[8], ARGV[10])
+elseif settings ~= ARGV[10] and current then  -- else the cluster may yet go on with this node's instance, see Recreate
+  local digest, silent = redis.sha1hex(settings), false
   for i = 1, #nodes, 2 do
-    local theirs = nodes[i] ~= own and string.match(redis.call('GET', known[nodes[i]]) or '', ' (%S+)$')
-    held = held or (theirs and theirs == digest)
+    if nodes[i] ~= own and string.match(nodes[i + 1], '^SERVER ') then
+      local heartbeat = redis.call('GET', known[nodes[i]])
+      if not heartbeat then silent = true end
+      if heartbeat and string.match(heartbeat, ' (%S+)$') == digest then return {2, settings} end
+    end
   end
-  -- A node that is yet to follow another instance may see the cluster go on with its own instead, see Recreate.
-  if held and current then return {2, settings} end
-  if not held then redis.call('SET', KEYS[8], ARGV[10]) end
+  if not silent then redis.call('SET', KEYS[8], ARGV[10]) end  -- else they may come back, or are removed below
 end
 
 local row = redis.call('HGET', KEYS[6], own)

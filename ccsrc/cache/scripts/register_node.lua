@@ -23,7 +23,7 @@ if settings and settings ~= ARGV[8] then
     local server = string.match(nodes[i + 1], '^SERVER ')
     local alive = redis.call('GET', known[nodes[i]])
     local others = ARGV[9] == '0'
-    if alive then others = string.match(alive, ' (%S+)$') == redis.sha1hex(settings) end
+    if alive then others = string.match(alive, ' (%S+)$') ~= redis.sha1hex(ARGV[8]) end
     if server and nodes[i] ~= ARGV[2] and others then return {2, settings} end
   end
 end

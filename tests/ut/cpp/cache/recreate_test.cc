@@ -115,7 +115,7 @@ TEST_F(Recreate, WritesNothingThatWasForgotten) {
   const std::map<std::string, std::string> none;
   const auto refused = Sync(loops, store->Recreate(StatusAt(2), none, "description", "i_1"), 0);
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Errc::kDisagreement);
+  EXPECT_EQ(refused.error().code, Errc::kStopping);
   EXPECT_FALSE(Wait(store->Observe(At(2))).known);
 }
 
