@@ -41,9 +41,9 @@ def check_end(world: World, limits: Limits, cache: ScriptedCache) -> None:
         assert {server.members for server in up} <= {(digest,)}, ("different models", world)
     elif up and rows[key("i:1:round")].get("update_by"):
         rows[key("i:1:round")]["update_by"] = "1"  # the window of the round ends it
-        names = [key(name) for name in ("instance", "i:status", "i:1:round", "i:1:devices", "i:1:updates")]
+        names = ["instance", "i:status", "i:1:round", "i:1:devices", "i:1:updates"]
         late = replace(world, record=json.dumps(rows))
-        answer, _ = cache.run("expire", late.record, names, "i", RUNNING, "e", 9, limits.threshold, 0, 5_000)
+        answer, _ = late.run(cache, "expire", names, "i", RUNNING, "e", 9, limits.threshold, 0, 5_000)
         assert answer[2] == str(NEXT), ("no way on", answer, world)
     else:
         assert not up or not rows.get(key("i:1:updates")), ("nothing will ever end it", world)

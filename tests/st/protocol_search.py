@@ -1,8 +1,8 @@
 """Every order of events in one iteration: updates under way, Servers that die or fall silent, lost answers.
 
-The decisions are those of the real scripts. What a Server does around them (rounds/update_model.cc,
-job/decision.cc and job/phase_*.cc of the core) is written down here as steps, between any two of which
-anything else may happen.
+The decisions are those of the real scripts. What a Server does around them is written down here as steps,
+between any two of which anything else may happen; its own code is job/decision.cc and job/phase_*.cc of the
+core, and for the rounds, see protocol_requests.py.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from protocol_cache import Rows, ScriptedCache, write
 from protocol_promises import check_counts, check_end, check_verdict
-from protocol_world import NEXT, RUNNING, START, Limits, Request, Server, World, key
+from protocol_requests import Requests
+from protocol_world import NEXT, RUNNING, START, Limits, Server, World, device_name, key
 
 
 class Search:
@@ -23,6 +23,7 @@ class Search:
     def __init__(self, cache: ScriptedCache, limits: Limits) -> None:
         self._cache = cache
         self._limits = limits
+        self._requests = Requests(cache, limits)
         self.worlds = self.valid = self.failed = 0
 
     def run(self) -> None:
@@ -48,7 +49,7 @@ class Search:
         rows: Rows = {
             key("instance"): "i",
             key("i:status"): {"iteration": "1", "state": "0", "valid": "1", "digest": START},
-            key("i:1:devices"): {self._device(number): "1 0 0 x" for number in range(self._limits.devices)},
+            key("i:1:devices"): {device_name(number): "1 0 0 x" for number in range(self._limits.devices)},
             key("i:1:round"): {"started": str(self._limits.devices)},
             key("nodes"): {name: f"SERVER {name}:1 - {number + 1}" for number, name in enumerate(names)},
             key("epoch"): str(len(names)),
@@ -57,10 +58,6 @@ class Search:
         }
         servers = tuple(Server(name, number + 1) for number, name in enumerate(names))
         return World(write(rows), servers, tries=(0,) * self._limits.devices)
-
-    @staticmethod
-    def _device(number: int) -> str:
-        return f"d{number}"
 
     # --- steps ---
 
@@ -77,10 +74,7 @@ class Search:
                 )
             if world.silences < self._limits.silences and not server.silent:
                 yield replace(world.server(number, silent=True), silences=world.silences + 1)
-        for request in world.requests:
-            yield from self._of_request(world, request)
-        for number in range(self._limits.devices):
-            yield from self._send(world, number)
+        yield from self._requests.steps(world)
 
     def _of_server(self, world: World, number: int, server: Server) -> Iterator[World]:
         if server.verdict is not None:
@@ -101,8 +95,8 @@ class Search:
                         yield self._beat(replace(world, record=write(rows)), number)
 
     def _look(self, world: World, number: int, server: Server) -> World:
-        answer, _ = self._run(
-            world,
+        answer, _ = world.run(
+            self._cache,
             "observe",
             ["instance", "i:status", "nodes", f"i:{server.iteration}:round"],
             "i",
@@ -142,8 +136,8 @@ class Search:
         assert server.verdict is not None
         valid, model = server.verdict
         rows = ["instance", "i:status", "i:1:round", "i:1:devices", "i:1:updates"]
-        answer, record = self._run(
-            world,
+        answer, record = world.run(
+            self._cache,
             "advance",
             rows,
             "i",
@@ -185,8 +179,8 @@ class Search:
             *(f"alive:{name}" for name in names),
         ]
         server = world.servers[number]
-        answer, record = self._run(
-            world,
+        answer, record = world.run(
+            self._cache,
             "heartbeat",
             rows,
             "i",
@@ -203,128 +197,6 @@ class Search:
         )
         assert answer[0] == 1, answer
         return replace(world, record=record).server(number, epoch=int(answer[1]))
-
-    def _send(self, world: World, number: int) -> Iterator[World]:
-        device = self._device(number)
-        under_way = [request for request in world.requests if request.device == device]
-        if device in world.acknowledged or world.tries[number] >= self._limits.tries:
-            return
-        if any(request.heard for request in under_way):
-            if world.losses >= self._limits.losses:
-                return
-            world = replace(
-                world,
-                requests=tuple(
-                    replace(each, heard=each.heard and each.device != device) for each in world.requests
-                ),
-                losses=world.losses + 1,
-            )
-        nonce = f"{device}.{world.tries[number]}"
-        tries = tuple(count + (at == number) for at, count in enumerate(world.tries))
-        for at, server in enumerate(world.servers):
-            if server.up:
-                yield from self._reserve(replace(world, tries=tries), at, server, device, nonce)
-
-    def _reserve(self, world: World, at: int, server: Server, device: str, nonce: str) -> Iterator[World]:
-        current = server.iteration
-        rows = ["instance", "i:status", f"i:{current}:round", f"i:{current}:devices", f"i:{current}:updates"]
-        answer, record = self._run(
-            world,
-            "reserve",
-            rows,
-            "i",
-            current,
-            device,
-            nonce,
-            1,
-            RUNNING,
-            server.name,
-            server.epoch,
-            self._limits.threshold,
-            60_000,
-            600_000,
-        )
-        reserved, moved = 0, 1
-        if answer[0] == reserved:
-            request = Request(device, nonce, at, server.epoch, "reserved")
-            yield replace(replace(world, record=record), requests=(*world.requests, request))
-        elif answer[0] != moved:  # else it waits until its Server has moved as well
-            row = world.rows.get(key("i:1:updates"), {}).get(device, "")
-            if row.startswith("counted "):
-                yield replace(world, acknowledged=world.acknowledged | {device})
-            elif not row.startswith("leased ") or current == NEXT:
-                yield world  # refused
-
-    def _of_request(self, world: World, request: Request) -> Iterator[World]:
-        server = world.servers[request.server]
-        here = server.iteration == RUNNING
-        if request.stage == "reserved":
-            if here and not server.sealed:
-                members = (*server.members, request.device)
-                yield self._to(world, request, "added").server(request.server, members=members)
-            elif here:
-                rows = ["instance", "i:status", "i:1:round", "i:1:devices", "i:1:updates"]
-                _, record = self._run(
-                    world,
-                    "withdraw",
-                    rows,
-                    "i",
-                    RUNNING,
-                    request.device,
-                    request.nonce,
-                    9,
-                    60_000,
-                    self._limits.threshold,
-                    60_000,
-                    600_000,
-                )
-                yield replace(world.without(request), record=record)
-            else:
-                yield self._to(world, request, "added")  # to a sum that nobody asks for any more
-        elif request.stage == "added":
-            rows = ["instance", "i:status", "nodes", "i:1:round", "i:1:updates"]
-            answer, record = self._run(
-                world,
-                "commit",
-                rows,
-                "i",
-                RUNNING,
-                request.device,
-                request.nonce,
-                server.name,
-                request.epoch,
-                self._limits.threshold,
-                60_000,
-                "digest",
-            )
-            counted, fenced = 0, 2
-            after = replace(world, record=record)
-            if answer[0] == counted:
-                yield self._to(after, request, "counted")
-            elif answer[0] == fenced and here:
-                yield after.without(request).server(request.server, spoilt=True)
-            else:
-                yield after.without(request)
-        else:
-            done = world.without(request)
-            if request.heard:
-                yield replace(done, acknowledged=world.acknowledged | {request.device})
-                if world.losses < self._limits.losses:
-                    yield replace(done, losses=world.losses + 1)
-            else:
-                yield done
-
-    @staticmethod
-    def _to(world: World, request: Request, stage: str) -> World:
-        return replace(
-            world,
-            requests=tuple(
-                replace(each, stage=stage) if each == request else each for each in world.requests
-            ),
-        )
-
-    def _run(self, world: World, script: str, rows: list[str], *arguments: object) -> tuple[Any, str]:
-        return self._cache.run(script, world.record, [key(row) for row in rows], *arguments)
 
 
 def _mark(world: World) -> bytes:

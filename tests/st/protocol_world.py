@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from protocol_cache import Rows
+from protocol_cache import Rows, ScriptedCache
 
 RUNNING, NEXT = 1, 2
 START = "start"
@@ -14,6 +14,10 @@ START = "start"
 
 def key(name: str) -> str:
     return f"j:{name}"
+
+
+def device_name(number: int) -> str:
+    return f"d{number}"
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,9 @@ class World:
     def rows(self) -> Rows:
         found: Rows = json.loads(self.record)
         return found
+
+    def run(self, cache: ScriptedCache, script: str, rows: list[str], *arguments: object) -> tuple[Any, str]:
+        return cache.run(script, self.record, [key(row) for row in rows], *arguments)
 
     def server(self, number: int, **changes: Any) -> World:
         servers = list(self.servers)
