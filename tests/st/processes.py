@@ -116,9 +116,13 @@ class Redis(Process):
         """Killed and started again, on request without what it kept."""
         self.end(signal.SIGKILL)
         if forget:
-            shutil.rmtree(self._data)
-            self._data.mkdir()
+            self.forget()
         self.start()
+
+    def forget(self) -> None:
+        """While it does not run."""
+        shutil.rmtree(self._data)
+        self._data.mkdir()
 
 
 def accepts(port: int, host: str = "127.0.0.1") -> bool:
