@@ -14,6 +14,7 @@ from mindspore_federated.schema import FeatureMap, RequestFLJob, RequestUpdateMo
 
 OVER = "The server's training job is disabled or finished."
 UPDATE = {"bias": 2.5, "weight": [[1, 2, 3], [4, 5, 6]]}
+OTHER = {**UPDATE, "bias": 3.5}
 
 
 def assert_later(answer: Any, reason: str, retcode: int = 300) -> None:
@@ -102,7 +103,7 @@ async def test_old_iterations_are_refused(start_server, device):
     await phone.start()
     await phone.update(1, UPDATE)
     await phone.model_when_ready(1)
-    late = await phone.update(1, UPDATE)
+    late = await phone.update(1, OTHER)
     assert_later(late, "devices_meta for device is not set. Please retry later.")
 
 
@@ -157,7 +158,7 @@ async def test_which_updates_are_taken(start_server, device):
         assert_later(refused, reason, retcode=400)
 
     assert (await phone.update(1, UPDATE)).retcode == 200
-    again = await phone.update(1, UPDATE)
+    again = await phone.update(1, OTHER)
     assert_later(again, "Updating metadata of UpdateModelClientList failed for fl id phone")
     assert (await tablet.update(1, UPDATE)).retcode == 200
     # From here on the switch is under way; both answers are right, whichever comes first.
