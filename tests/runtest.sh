@@ -142,13 +142,27 @@ python_tests() (
   for argument in ${pytest_arguments[@]+"${pytest_arguments[@]}"}; do
     [ -e "${argument%%::*}" ] && paths=()
   done
-  # In a shell without a terminal Ctrl-C may be ignored, and so would the processes whose answer to it is tested.
-  local heed='import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])'
-  # Side by side: they wait more than they work.
-  ../.venv/bin/python -c "$heed" ../.venv/bin/pytest -W error --junit-xml "$results/python.xml" \
-    -o cache_dir="$root/build/.pytest_cache" --numprocesses "$(($(nproc) + 2))" --dist worksteal \
-    ${paths[@]+"${paths[@]}"} ${pytest_arguments[@]+"${pytest_arguments[@]}"}
+  if [ ${#pytest_arguments[@]} -gt 0 ]; then
+    run_pytest python ${paths[@]+"${paths[@]}"} "${pytest_arguments[@]}"
+    exit
+  fi
+  # Side by side: both wait more than they work. What comes second is shown when it is complete.
+  run_pytest python-ut ut/python >"$results/python-ut.log" 2>&1 &
+  local unit=$! failed=0
+  run_pytest python-st st || failed=1
+  wait "$unit" || failed=1
+  cat "$results/python-ut.log"
+  exit "$failed"
 )
+
+run_pytest() {  # name of the results, arguments of pytest
+  local name=$1
+  shift
+  # A run in the background ignores Ctrl-C, and so would the processes whose answer to it is tested.
+  local heed='import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])'
+  ../.venv/bin/python -c "$heed" ../.venv/bin/pytest -W error --junit-xml "$results/$name.xml" \
+    -o cache_dir="$root/build/.pytest_cache_$name" "$@"
+}
 
 framework_tests() (
   bash scripts/setup_frameworks.sh || exit 1
