@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from protocol_cache import ScriptedCache
-from protocol_world import NEXT, RUNNING, Limits, World, key
+from protocol_world import ITERATION_ROWS, NEXT, RUNNING, Limits, World, key
 
 
 def check_counts(world: World, limits: Limits) -> None:
@@ -41,9 +41,10 @@ def check_end(world: World, limits: Limits, cache: ScriptedCache) -> None:
         assert {server.members for server in up} <= {(digest,)}, ("different models", world)
     elif up and rows[key("i:1:round")].get("update_by"):
         rows[key("i:1:round")]["update_by"] = "1"  # the window of the round ends it
-        names = ["instance", "i:status", "i:1:round", "i:1:devices", "i:1:updates"]
         late = replace(world, record=json.dumps(rows))
-        answer, _ = late.run(cache, "expire", names, "i", RUNNING, "e", 9, limits.threshold, 0, 5_000)
+        answer, _ = late.run(
+            cache, "expire", ITERATION_ROWS, "i", RUNNING, "e", 9, limits.threshold, 0, 5_000
+        )
         assert answer[2] == str(NEXT), ("no way on", answer, world)
     else:
         assert not up or not rows.get(key("i:1:updates")), ("nothing will ever end it", world)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from protocol_cache import ScriptedCache
-from protocol_world import NEXT, RUNNING, Limits, Request, Server, World, device_name, key
+from protocol_world import ITERATION_ROWS, NEXT, RUNNING, Limits, Request, Server, World, device_name, key
 
 
 class Requests:
@@ -79,11 +79,10 @@ class Requests:
                 members = (*server.members, request.device)
                 yield self._to(world, request, "added").server(request.server, members=members)
             elif here:
-                rows = ["instance", "i:status", "i:1:round", "i:1:devices", "i:1:updates"]
                 _, record = world.run(
                     self._cache,
                     "withdraw",
-                    rows,
+                    ITERATION_ROWS,
                     "i",
                     RUNNING,
                     request.device,

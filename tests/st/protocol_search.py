@@ -14,7 +14,7 @@ from dataclasses import replace
 from protocol_cache import Rows, ScriptedCache, write
 from protocol_promises import check_counts, check_end, check_verdict
 from protocol_requests import Requests
-from protocol_world import NEXT, RUNNING, START, Limits, Server, World, device_name, key
+from protocol_world import ITERATION_ROWS, NEXT, RUNNING, START, Limits, Server, World, device_name, key
 
 
 class Search:
@@ -135,11 +135,10 @@ class Search:
     def _advance(self, world: World, number: int, server: Server) -> World:
         assert server.verdict is not None
         valid, model = server.verdict
-        rows = ["instance", "i:status", "i:1:round", "i:1:devices", "i:1:updates"]
         answer, record = world.run(
             self._cache,
             "advance",
-            rows,
+            ITERATION_ROWS,
             "i",
             RUNNING,
             int(valid),

@@ -16,6 +16,10 @@ def key(name: str) -> str:
     return f"j:{name}"
 
 
+# What the scripts that move an iteration take.
+ITERATION_ROWS = ["instance", "i:status", "i:1:round", "i:1:devices", "i:1:updates"]
+
+
 def device_name(number: int) -> str:
     return f"d{number}"
 
