@@ -17,7 +17,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "st"))
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "st")]
 
 from fault_schedule import Fault, draw, read, shrink, write
 from faulty_job import FaultyJob, Outcome

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from processes import Process, accepts, free_port
+from free_ports import free_port
+from processes import Process, accepts
 
 EXAMPLES = Path(__file__).parents[2] / "example" / "load_balancer"
 # Where Debian has them, though not every user's PATH.

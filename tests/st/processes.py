@@ -15,17 +15,12 @@ from typing import Any, Callable
 
 import numpy as np
 import yaml
+from free_ports import free_port
 from small_model import FROZEN, MODEL
 from waiting import eventually
 
 HERE = Path(__file__).parent
 Model = Mapping[str, Any]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 class Process:

@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 import balancers
 import pytest
 import yaml
+from free_ports import free_port
 from java_device import Clock, End, JavaDevice
 from ledger import sdk_device, verdicts, whole_numbers
-from processes import free_port
 
 from mindspore_federated.client import HttpAnswer
 

@@ -8,7 +8,7 @@ import urllib.request
 from typing import Any
 
 import numpy as np
-from processes import free_port
+from free_ports import free_port
 from prometheus_client.parser import text_string_to_metric_families
 
 

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -22,17 +21,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from free_ports import free_port, free_ports
 from waiting import eventually
 
 from mindspore_federated.checkpoint import read_checkpoint, write_checkpoint
 
 EXAMPLE = Path(__file__).parents[2] / "example" / "cross_device_lenet_femnist"
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 class Shell:
@@ -176,16 +170,6 @@ def test_the_deployment_guide(shell: Shell, redis: Any, simulators: Any) -> None
             assert bystander.poll() is None
         finally:
             bystander.kill()
-
-
-def free_ports(count: int) -> int:
-    """The first of so many successive ones."""
-    while True:
-        with contextlib.ExitStack() as taken, contextlib.suppress(OSError):
-            first = free_port()
-            for port in range(first, first + count):
-                taken.enter_context(socket.create_server(("127.0.0.1", port)))
-            return first
 
 
 def test_scaling_as_the_deployment_guide_says(shell: Shell, redis: Any, simulators: Any) -> None:

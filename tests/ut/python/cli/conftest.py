@@ -18,17 +18,12 @@ import numpy as np
 import pytest
 import redis
 import yaml
+from free_ports import free_port
 
 from mindspore_federated.checkpoint import write_checkpoint
 
 CODE = "from mindspore_federated.cli import main; main()"
 DEADLINE = 60.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(true: Callable[[], Any], what: str) -> None:

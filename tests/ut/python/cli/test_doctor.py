@@ -10,13 +10,14 @@ import sys
 from typing import Any
 
 import pytest
+from free_ports import free_port
 
 from mindspore_federated.cli.checks.cache import clock, version
 from mindspore_federated.cli.checks.finding import Finding
 from mindspore_federated.cli.failure import ExitCode
 from mindspore_federated.cli.job_cache import JobCache
 
-from .conftest import CODE, NODE, PREFIX, free_port
+from .conftest import CODE, NODE, PREFIX
 
 pytest.importorskip("mindspore_federated._core", reason="the compiled core is not installed")
 

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 
-from .conftest import CODE, accepts, free_port, wait_until
+from .conftest import CODE, accepts, wait_until
 
 pytest.importorskip("mindspore_federated._core", reason="the compiled core is not installed")
 

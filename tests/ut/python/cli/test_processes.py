@@ -7,11 +7,12 @@ import signal
 
 import numpy as np
 import pytest
+from free_ports import free_port
 
 from mindspore_federated.checkpoint import write_checkpoint
 from mindspore_federated.cli.failure import ExitCode
 
-from .conftest import accepts, free_port, wait_until
+from .conftest import accepts, wait_until
 
 pytest.importorskip("mindspore_federated._core", reason="the compiled core is not installed")
 

@@ -6,10 +6,11 @@ import json
 import signal
 
 import pytest
+from free_ports import free_port
 
 from mindspore_federated.cli.failure import ExitCode
 
-from .conftest import NODE, PREFIX, free_port, wait_until
+from .conftest import NODE, PREFIX, wait_until
 
 OTHER = "127.0.0.1:40232::2022-10-09-15:23:22.450.205::2"
 NOBODY = "No Server is left then: devices wait until one is started."

@@ -7,10 +7,11 @@ import signal
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 
 from mindspore_federated.cli.failure import ExitCode
 
-from .conftest import free_port, wait_until
+from .conftest import wait_until
 
 pytest.importorskip("mindspore_federated._core", reason="the compiled core is not installed")
 

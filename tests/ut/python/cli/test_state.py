@@ -8,10 +8,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from free_ports import free_port
 
 from mindspore_federated.cli.failure import ExitCode
 
-from .conftest import NODE, PREFIX, accepts, free_port, wait_until
+from .conftest import NODE, PREFIX, accepts, wait_until
 
 OTHER = "127.0.0.1:40232::2022-10-09-15:23:22.450.205::2"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 
 from mindspore_federated.config.model import Limits
 
@@ -33,12 +33,6 @@ def check(*command: str) -> None:
     assert done.returncode == 0, done.stderr
     for word in ("emerg", "warn", "WARNING", "ALERT"):
         assert f"[{word}]" not in done.stdout + done.stderr, done.stderr
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_nginx_takes_its_file(tmp_path: Path) -> None:

@@ -15,22 +15,16 @@ from typing import Any, Callable
 
 import pytest
 import redis
+from free_ports import free_port
 
 from mindspore_federated.scheduler import run_scheduler
 
 sys.path.insert(0, str(Path(__file__).parent))  # the other modules of this folder
 
 
-def find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@pytest.fixture
-def free_port() -> int:
-    return find_free_port()
+@pytest.fixture(name="free_port")
+def a_free_port() -> int:
+    return free_port()
 
 
 class RedisServer:
@@ -100,7 +94,7 @@ def redis_on_port() -> Iterator[Callable[..., str]]:
     servers: list[RedisServer] = []
 
     def start(*options: str) -> str:
-        port = find_free_port()
+        port = free_port()
         servers.append(RedisServer(*options, "--port", str(port)))
         return f"127.0.0.1:{port}"
 
@@ -127,7 +121,7 @@ class Reply:
 
 class RunningScheduler:
     def __init__(self, cache_address: str, fl_name: str = "lenet", token_file: str = "") -> None:
-        self.port = find_free_port()
+        self.port = free_port()
         self._stop = threading.Event()
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(cache_address, fl_name, token_file))

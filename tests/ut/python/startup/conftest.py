@@ -13,16 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from free_ports import free_port
 
 from mindspore_federated import FLServerJob, log
 
 DEADLINE = 60.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(true: Callable[[], object]) -> None:

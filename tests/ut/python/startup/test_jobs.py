@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from free_ports import free_port
 
 from mindspore_federated.checkpoint import read_checkpoint
 from mindspore_federated.client import JobOver, NumpyTrainer, run
@@ -43,12 +44,6 @@ round:
 summary: {{metrics_file: out/metrics.json, failure_event_file: out/event.txt}}
 """
 SCHEDULER = "import sys; from mindspore_federated import FlSchedulerJob; FlSchedulerJob(*sys.argv[1:]).run()"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(true: Callable[[], bool]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from free_ports import free_port
 
 from mindspore_federated import (
     AddressInUse,
@@ -35,12 +36,6 @@ from mindspore_federated.startup.errors import job_error
 
 pytest.importorskip("mindspore_federated._core", reason="the compiled core is not installed")
 DEADLINE = 60.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(true: Callable[[], object]) -> None:
