@@ -70,6 +70,7 @@ class ServerOptions:
     record_patience_ms: int
     hold_ms: int
     evaluation_items: int
+    recovery_replicas: int
     body_memory: int  # bytes
     body_wait_ms: int
     address_share: float

@@ -38,6 +38,17 @@ std::vector<Contributor> ReadContributors(const std::vector<RedisValue>& flat) {
   return contributors;
 }
 
+std::vector<Orphan> ReadOrphans(const std::vector<RedisValue>& flat) {
+  std::vector<Orphan> orphans;
+  for (std::size_t i = 0; i + 1 < flat.size(); i += 2) {
+    Orphan orphan;
+    orphan.part = flat[i].text;
+    orphan.heir = flat[i + 1].text;
+    orphans.push_back(std::move(orphan));
+  }
+  return orphans;
+}
+
 }  // namespace
 
 Task<Result<JobStore::Opened>> JobStore::Open(Status candidate, std::map<std::string, std::string> hyper) {
@@ -172,6 +183,7 @@ Task<Result<Snapshot>> JobStore::Observe(IterationKey current) {
         snapshot.timed_out = items.Text(StatusAnswer::kItems + 6);
       }
       snapshot.contributors = ReadContributors(items.Array(StatusAnswer::kItems + 7));
+      snapshot.orphans = ReadOrphans(items.Array(StatusAnswer::kItems + 8));
       co_return snapshot;
     }
     if (found.where == StatusAnswer::Where::kHere) current.number = found.status.current.number;

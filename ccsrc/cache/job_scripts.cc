@@ -26,6 +26,9 @@ const JobScripts& Scripts() {
       .list_servers = Script("list_servers", source::list_servers),
       .summarise = Script("summarise", source::summarise),
       .mark_recorded = Script("mark_recorded", source::mark_recorded),
+      .set_holders = Script("set_holders", source::set_holders),
+      .yield_part = Script("yield_part", source::yield_part),
+      .take_over = Script("take_over", source::take_over),
   };
   return scripts;
 }

@@ -27,7 +27,9 @@
 //                                   deadlines start_by, update_by, global_by (ms of Redis' clock); the nonces
 //                                   first_join, last_join, first_lease, full_lease, last_commit. Once a window has
 //                                   ended with enough: target, the number of updates the iteration now waits for,
-//                                   closed (no place is reserved any more), minimum, timeout (the window)
+//                                   closed (no place is reserved any more), minimum, timeout (the window).
+//                                   Of parts, each named by the node it is counted under: owner:<node id>, once it
+//                                   is another one (`-`: nobody), and holders:<node id>, ids with blanks between
 //   <instance>:<n>:devices  hash    fl_id -> "<data_size> <eval_data_size> <arrival ms> <nonce>"
 //   <instance>:<n>:updates  hash    fl_id -> "leased <node id> <epoch> <nonce>" or "counted <node id> <epoch> <nonce>
 //                                   <digest>"
@@ -124,6 +126,16 @@ class JobStore {
   // nothing (kMoved). An update that is counted stays counted. The device of an update that is withdrawn may
   // start again in the same iteration: it keeps its place, whatever the threshold.
   Task<Result<void>> Withdraw(IterationKey iteration, std::string fl_id, std::string nonce);
+
+  // `holders` have all of the part that `owner` owns, and everything that is counted in it from now on.
+  Task<Result<SetHoldersVerdict>> SetHolders(IterationKey iteration, std::string part, const Node& owner,
+                                             std::vector<std::string> holders);
+  // The part goes to a holder though its owner is there.
+  Task<Result<YieldVerdict>> YieldPart(IterationKey iteration, std::string part);
+  // `heir` holds `uploads`, of which it does not know whether `unsettled` are counted: those that are not yet
+  // are counted now.
+  Task<Result<TakeOverAnswer>> TakeOver(IterationKey iteration, std::string part, const Node& heir,
+                                        std::uint64_t uploads, std::vector<HeldUpdate> unsettled);
 
   // Puts a device's vector at the head of the instance's list, of which the newest `kept` stay. The nonce is
   // that of its update.

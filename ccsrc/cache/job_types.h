@@ -26,10 +26,17 @@ struct Status {
   std::string digest;  // of the model that the current iteration starts from; empty: nobody has published one
 };
 
-// A node with updates in the sums of an iteration.
+// A node that owns updates of an iteration.
 struct Contributor {
   std::string node_id, tcp_address;
   std::uint64_t counted = 0;
+};
+
+// What is counted under one Server in an iteration is a part, named by that Server. It has an owner, at first
+// that Server, and holders, which have all of it, too. One whose owner is gone goes to its heir, the first
+// holder that is in the cluster.
+struct Orphan {
+  std::string part, heir;  // node ids
 };
 
 // What the state machine looks at; taken in one script.
@@ -39,14 +46,15 @@ struct Snapshot {
   std::uint64_t started = 0, leased = 0, counted = 0;
   // Nearest deadline of the current iteration; negative when it has passed.
   std::optional<std::int64_t> deadline_in_ms;
-  // A node with counted updates has left or was removed by somebody's Heartbeat.
+  // The owner of a part has left or was removed by somebody's Heartbeat, and nobody holds it.
   bool contributor_lost = false;
   // A window has ended with enough: the number of updates that the iteration waits for instead of the
   // threshold, and the window's name.
   std::optional<std::uint64_t> target;
   std::string timed_out;
-  // By node id, those that are in the cluster; only when every update that is waited for is counted.
+  // By node id; only when every update that is waited for is counted and no part is an orphan.
   std::vector<Contributor> contributors;
+  std::vector<Orphan> orphans;
 };
 
 // A Server in the cluster; the epoch is of its latest registration.
@@ -143,6 +151,24 @@ struct CommitAnswer {
   CommitVerdict verdict = CommitVerdict::kMoved;
   std::uint64_t counted = 0;
   bool last = false;  // the threshold or the target is reached: time to aggregate
+};
+
+// kNotListed: a holder is not in the cluster. kFenced: the part, or the node, is no longer the caller's.
+enum class SetHoldersVerdict { kDone, kMoved, kFenced, kNotListed };
+
+// kNoHeir: what was counted is nowhere else.
+enum class YieldVerdict { kYielded, kMoved, kNoHeir };
+
+// What a part holds of one device's update.
+struct HeldUpdate {
+  std::string fl_id, nonce, digest;
+};
+// kNotHeir: the owner is there, or another holder comes first. kIncomplete: the holder has something else
+// than what is counted.
+enum class TakeOverVerdict { kTaken, kMoved, kNotHeir, kIncomplete };
+struct TakeOverAnswer {
+  TakeOverVerdict verdict = TakeOverVerdict::kMoved;
+  std::uint64_t counted = 0;  // of the part
 };
 
 enum class AdvanceVerdict { kMovedByUs, kMoved };  // kMoved: somebody else moved it before

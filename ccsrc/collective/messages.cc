@@ -10,20 +10,18 @@ namespace {
 
 constexpr std::size_t kMaxTextBytes = 2000;
 
-template <class Question>
-Bytes EncodeRequest(flatbuffers::FlatBufferBuilder& builder, const Envelope& envelope,
-                    flatbuffers::Offset<Question> question) {
+}  // namespace
+
+Bytes FinishRequest(flatbuffers::FlatBufferBuilder& builder, const Envelope& envelope,
+                    schema::PeerQuestion kind, flatbuffers::Offset<void> question) {
   const auto fl_name = builder.CreateString(envelope.fl_name);
   const auto receiver = builder.CreateString(envelope.receiver);
   const auto sender = builder.CreateString(envelope.sender);
-  builder.Finish(schema::CreatePeerRequest(
-      builder, fl_name, receiver, sender, static_cast<std::uint32_t>(envelope.wait.count()),
-      schema::PeerQuestionTraits<Question>::enum_value, question.Union()));
+  builder.Finish(schema::CreatePeerRequest(builder, fl_name, receiver, sender,
+                                           static_cast<std::uint32_t>(envelope.wait.count()), kind, question));
   return net::EncodePeerFrame(net::PeerFrameKind::kRequest, {builder.GetBufferPointer(), builder.GetSize()},
                               0);
 }
-
-}  // namespace
 
 std::string CombinationKey::Text() const {
   return "iteration " + std::to_string(iteration) + " of instance '" + instance + "'";

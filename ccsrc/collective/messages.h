@@ -39,6 +39,13 @@ struct Refusal {
 
 // Requests, as complete frames.
 using Bytes = std::vector<std::uint8_t>;
+Bytes FinishRequest(flatbuffers::FlatBufferBuilder& builder, const Envelope& envelope,
+                    schema::PeerQuestion kind, flatbuffers::Offset<void> question);
+template <class Question>
+Bytes EncodeRequest(flatbuffers::FlatBufferBuilder& builder, const Envelope& envelope,
+                    flatbuffers::Offset<Question> question) {
+  return FinishRequest(builder, envelope, schema::PeerQuestionTraits<Question>::enum_value, question.Union());
+}
 Bytes EncodeSumRequest(const Envelope& envelope, const CombinationKey& key, std::uint64_t uploads,
                        model::FlatRange range);
 Bytes EncodeAverageRequest(const Envelope& envelope, const CombinationKey& key, model::FlatRange range);

@@ -194,6 +194,9 @@ Task<net::PeerAnswer> Offers::Answer(std::shared_ptr<Offers> self, std::span<con
       co_return co_await AnswerAverage(self, *request);
     case schema::PeerQuestion::ModelQuestion:
       co_return self->AnswerModel(*request);
+    case schema::PeerQuestion::PieceQuestion:  // of recovery, which is asked first
+    case schema::PeerQuestion::HoldQuestion:
+    case schema::PeerQuestion::CopyQuestion:
     case schema::PeerQuestion::NONE:
       break;
   }

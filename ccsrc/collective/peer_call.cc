@@ -28,6 +28,7 @@ Errc CodeOf(PeerRefusalCode code) {
     case PeerRefusalCode::Gone:
     case PeerRefusalCode::Failed:
     case PeerRefusalCode::Stopping:
+    case PeerRefusalCode::NotHeld:
       break;
   }
   return Errc::kPeerRefused;

@@ -25,7 +25,7 @@ Decision Decide(const Standing& mine, const cache::Snapshot& seen) {
   // A lost contributor comes before the count: its counted updates are in the count and their sum is gone.
   if (seen.contributor_lost) return {Move::kFail, ContributorLostReason(mine.current.number), 0, {}};
   const std::uint64_t expected = seen.target.value_or(mine.update_threshold);
-  if (seen.counted >= expected) {
+  if (seen.counted >= expected && seen.orphans.empty()) {
     return {Move::kAggregate,
             expected < mine.update_threshold ? TimeoutReason(seen.timed_out, expected, mine.update_threshold)
                                              : kAggregatedReason,

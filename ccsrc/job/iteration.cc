@@ -34,12 +34,44 @@ std::map<std::string, std::uint64_t> Visits::Summary() const {
 }
 
 Iteration::Iteration(cache::IterationKey key, Rules rules, std::shared_ptr<const model::Model> start_model,
-                     BufferPool& pool)
-    : sum(start_model->layout_ptr(), pool),
+                     BufferPool& pool, std::string node_id)
+    : part(std::make_shared<recovery::Part>(
+          recovery::PartKey{key.instance, key.number, std::move(node_id)}, start_model->layout_ptr(), pool)),
+      sum(part->sum),
       key_(std::move(key)),
       rules_(rules),
       start_model_(std::move(start_model)),
       made_ms_(WallMillis()) {}
+
+void Iteration::Supersede() {
+  superseded = true;
+  spoilt = false;
+  part->SetMetrics(MetricSums());
+}
+
+void Iteration::TakeOver(std::shared_ptr<recovery::Part> other) {
+  const std::lock_guard lock(mutex_);
+  taken_over_.push_back(std::move(other));
+}
+
+std::vector<std::shared_ptr<recovery::Part>> Iteration::taken_over() const {
+  const std::lock_guard lock(mutex_);
+  return taken_over_;
+}
+
+// What was merged before may be read by others, who combine the sums of other members: it goes into the part
+// that nobody has seen.
+std::shared_ptr<model::RunningSum> Iteration::WholeSum() {
+  const std::lock_guard lock(mutex_);
+  if (whole_ == nullptr && !superseded && sum.uploads() > 0)
+    whole_ = std::shared_ptr<model::RunningSum>(part, &part->sum);
+  for (; merged_ < taken_over_.size(); ++merged_) {
+    const std::shared_ptr<recovery::Part>& other = taken_over_[merged_];
+    if (whole_ != nullptr) other->sum.Absorb(*whole_);
+    whole_ = std::shared_ptr<model::RunningSum>(other, &other->sum);
+  }
+  return whole_;
+}
 
 void Iteration::NoteBegin() {
   std::int64_t none = 0;
@@ -58,23 +90,13 @@ std::int64_t Iteration::FutureRequestTime() const {
 
 void Iteration::AddMetrics(float loss, std::uint64_t data_size, float accuracy,
                            std::uint64_t eval_data_size) {
-  const std::lock_guard lock(metrics_mutex_);
-  metric_sums_.loss += static_cast<double>(loss) * static_cast<double>(data_size);
-  metric_sums_.accuracy += static_cast<double>(accuracy) * static_cast<double>(eval_data_size);
-  metric_sums_.data_size += data_size;
-  metric_sums_.eval_data_size += eval_data_size;
+  part->AddMetrics(loss, data_size, accuracy, eval_data_size);
 }
 
 Iteration::MetricSums Iteration::metric_sums() const {
-  const std::lock_guard lock(metrics_mutex_);
-  return metric_sums_;
-}
-
-Iteration::Metrics Iteration::MetricSums::Mean() const {
-  Metrics mean;
-  mean.loss = data_size == 0 ? loss : loss / static_cast<double>(data_size);
-  mean.accuracy = eval_data_size == 0 ? accuracy : accuracy / static_cast<double>(eval_data_size);
-  return mean;
+  MetricSums sums = part->metrics();
+  for (const auto& other : taken_over()) sums.Add(other->metrics());
+  return sums;
 }
 
 }  // namespace msfl::job

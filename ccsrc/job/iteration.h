@@ -9,11 +9,14 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "cache/job_store.h"
 #include "job/rules.h"
+#include "model/metric_sums.h"
 #include "model/model.h"
 #include "model/running_sum.h"
+#include "recovery/part.h"
 
 namespace msfl::job {
 
@@ -35,8 +38,9 @@ struct Visits {
 
 class Iteration {
  public:
+  // `node_id`: of this Server, under which its updates are counted.
   Iteration(cache::IterationKey key, Rules rules, std::shared_ptr<const model::Model> start_model,
-            BufferPool& pool);
+            BufferPool& pool, std::string node_id = std::string());
 
   const cache::IterationKey& key() const { return key_; }
   std::uint64_t number() const { return key_.number; }
@@ -44,8 +48,19 @@ class Iteration {
   // Model number() - 1: what startFLJob hands out.
   const std::shared_ptr<const model::Model>& start_model() const { return start_model_; }
 
-  model::RunningSum sum;
+  // What is counted under this Server.
+  const std::shared_ptr<recovery::Part> part;
+  model::RunningSum& sum;  // its own
   Visits visits;
+
+  // Another Server answers for this one's part: nothing is added to it any more.
+  std::atomic<bool> superseded{false};
+  void Supersede();
+  // The part of a Server that is gone belongs to this one.
+  void TakeOver(std::shared_ptr<recovery::Part> other);
+  std::vector<std::shared_ptr<recovery::Part>> taken_over() const;
+  // All that this Server answers for; null when it is nothing. Precondition: every update is counted.
+  std::shared_ptr<model::RunningSum> WholeSum();
 
   // Once a round is full its refusals need no word from the cache: a threshold that is reached stays reached.
   std::atomic<bool> start_fl_job_full{false};
@@ -76,16 +91,7 @@ class Iteration {
   // Rules::as_release_0_2 the same as that.
   std::int64_t FutureRequestTime() const;
 
-  struct Metrics {
-    double loss = 0, accuracy = 0;
-  };
-  // Weighted by the (evaluation) data sizes.
-  struct MetricSums {
-    double loss = 0, accuracy = 0;
-    std::uint64_t data_size = 0, eval_data_size = 0;
-    // The plain sum where the weight is 0.
-    Metrics Mean() const;
-  };
+  using MetricSums = model::MetricSums;
   void AddMetrics(float loss, std::uint64_t data_size, float accuracy, std::uint64_t eval_data_size);
   MetricSums metric_sums() const;
 
@@ -94,8 +100,10 @@ class Iteration {
   const Rules rules_;
   const std::shared_ptr<const model::Model> start_model_;
   const std::int64_t made_ms_;
-  mutable std::mutex metrics_mutex_;
-  MetricSums metric_sums_;
+  mutable std::mutex mutex_;
+  std::vector<std::shared_ptr<recovery::Part>> taken_over_;
+  std::shared_ptr<model::RunningSum> whole_;  // of what is merged already
+  std::size_t merged_ = 0;                    // of taken_over_
 };
 
 }  // namespace msfl::job

@@ -160,6 +160,11 @@ void Job::TellOfOthers(const std::vector<std::string>& servers) {
   servers_ = std::move(now);
 }
 
+bool Job::IsListed(const std::string& node_id) const {
+  const std::lock_guard lock(node_mutex_);
+  return servers_.empty() || servers_.contains(node_id);
+}
+
 void Job::RequestStop() {
   stop_requested_ = true;
   gate_.Close(Service::kStopping);
@@ -177,6 +182,7 @@ void Job::NoteEvent(const cache::JobEvent& event) {
   const bool beyond =
       event.iteration.instance != status_.current.instance || event.iteration.number > status_.current.number;
   if (event.kind == Kind::kMoved && beyond) moved_while_combining_ = true;
+  if (event.kind == Kind::kOther) nodes_have_changed_ = true;
   if (event.kind == Kind::kLeave) beat_wakeup_.Notify();  // whose heartbeat tells whether it is this one
   if (event.iteration == status_.current &&
       (event.kind == Kind::kStartFull || event.kind == Kind::kStartOpen)) {
@@ -214,8 +220,10 @@ void Job::Adopt(const cache::Status& status, Rules rules) {
   const bool follows = iteration_ != nullptr && status_.current.instance != status.current.instance;
   status_ = status;
   rules_ = rules;
-  iteration_ = std::make_shared<Iteration>(status_.current, rules_, history_.Latest().model, *pool_);
+  iteration_ =
+      std::make_shared<Iteration>(status_.current, rules_, history_.Latest().model, *pool_, node()->id);
   iteration_->follows_instance = follows;
+  replication_->Enter(status_.current);
   awaiting_since_.reset();
   opened_ = false;
   deadline_ns_ = INT64_MAX;
@@ -238,9 +246,26 @@ void Job::OpenGate() {
 bool Job::MayLeave() {
   if (!leaving_) return false;
   // From here on no update can be added, so none is counted that leaves with this Server.
-  if (status_.state == cache::InstanceState::kRunning && !iteration_->sum.Seal(0)) return false;
+  const bool running = status_.state == cache::InstanceState::kRunning;
+  if (running && !iteration_->taken_over().empty()) return false;
+  if (running && !iteration_->superseded && !iteration_->sum.Seal(0)) return false;
   MSFL_LOG(kWarning, "this Server leaves, as it was asked to: node=" << node()->id);
   return true;
+}
+
+Task<bool> Job::Hold(const Iteration& iteration, recovery::Replication::Update update) {
+  if (replication_->replicas() == 0) co_return true;
+  const std::shared_ptr<recovery::Part> part = iteration.part;
+  co_return co_await replication_->Hold(part, std::move(update), OwnerNode(), StopInAWhile());
+}
+
+std::function<bool()> Job::StopInAWhile() {
+  return [this, until = SteadyClock::time_point::max()]() mutable {
+    constexpr std::chrono::seconds kWhile(6);
+    if (!stop_requested_) return false;
+    until = std::min(until, SteadyClock::now() + kWhile);
+    return SteadyClock::now() >= until;
+  };
 }
 
 void Job::ArmDeadline(std::optional<std::int64_t> in_ms) {

@@ -9,6 +9,7 @@
 //   Rest -----+           +--cache unreachable--> Failure --back--> Collect or Rest
 //
 //   Rest: the job is disabled or finished
+//   Collect, when this process is stopped and has updates --hand over--> Shutdown
 //   any phase, when this process or the job is stopped --> Shutdown
 //   any phase, when a new instance began --> Switch --> Collect, in iteration 1
 //
@@ -16,7 +17,8 @@
 // make it.
 //
 // Faults. The process dies: its leases are given back when its heartbeat expires; its counted updates are
-// gone, so the iteration fails and the next begins; the other Servers go on. A Server that was away for a
+// taken over by a Server that holds them, too (recovery/replication.h), or they are gone, so the iteration
+// fails and the next begins; the other Servers go on. A Server that was away for a
 // while finds its moves refused, adopts what the cluster has done, and takes the model from a peer. The cache
 // is lost: requests get the safemode text, the sum waits. The cache comes back empty: the record is written
 // again from memory and the iteration fails, since its counts are gone. A defect, or no memory left, throws
@@ -42,6 +44,7 @@
 #include "model/history.h"
 #include "net/event_loops.h"
 #include "options/server_options.h"
+#include "recovery/replication.h"
 
 namespace msfl::job {
 
@@ -91,6 +94,11 @@ class Job {
   // Its sum on this Server holds an update that is not counted: the iteration can't become valid.
   void NoteSpoilt(Iteration& iteration);
   bool stopping() const { return stop_requested_.load(); }
+  // An update that was added to the iteration's own part and is to be counted: others hold it, too, as far as
+  // the job wants that. False if this Server has to stop before.
+  Task<bool> Hold(const Iteration& iteration, recovery::Replication::Update update);
+  // Null before Join().
+  recovery::Replication* replication() { return replication_ready_.load() ? replication_.get() : nullptr; }
   // An operator has asked this Server to leave the cluster, and it will.
   bool leaving() const { return leaving_.load(); }
   // What peers may ask for, from any loop: the newest models that this Server holds.
@@ -126,8 +134,16 @@ class Job {
   void Adopt(const cache::Status& status, Rules rules);
   void OpenGate();
   void ArmDeadline(std::optional<std::int64_t> in_ms);
+  // As the last heartbeat has heard; true before the first one.
+  bool IsListed(const std::string& node_id) const;
   // Of the running iteration, if it may be left without a loss: nothing that this Server holds was counted.
   bool MayLeave();
+  // How this Server stands in the cluster, for who arranges holders.
+  recovery::Replication::OwnerNode OwnerNode() {
+    return [this] { return *node(); };
+  }
+  // Some seconds after the stop was requested: what is under way may still come to its end.
+  std::function<bool()> StopInAWhile();
 
   // current_model.cc
   struct NamedModel {
@@ -157,6 +173,8 @@ class Job {
   ServerOptions options_;  // changes in Open() only
   const OnIterationEnded on_iteration_ended_;
 
+  std::unique_ptr<recovery::Replication> replication_;
+  std::atomic<bool> replication_ready_{false};
   Gate gate_;
   model::History history_;
   Wakeup wakeup_, beat_wakeup_;
@@ -195,6 +213,8 @@ class Job {
   Decision decision_;          // Collect -> Aggregate
   cache::Status next_status_;  // any phase -> Switch
   bool moved_while_combining_ = false;
+  bool nodes_have_changed_ = false;  // since a combination has begun
+  bool not_to_be_combined_ = false;  // what the sums hold, whoever holds them
   bool opened_ = false;  // the gate, for iteration_: this Server holds its model
   // All updates are counted and others have them: since when they are awaited.
   std::optional<SteadyClock::time_point> awaiting_since_;
@@ -228,8 +248,18 @@ struct Phases {
   static Task<Phase> GoTo(Job& job, cache::Status stands);
   // Writes the job's record again from memory; the outcome is in job.next_status_.
   static Task<Phase> Recreate(Job& job, std::string found_instance);
+  // Those parts of the iteration whose owner is gone and that this Server holds. Nothing, or where to go.
+  static Task<> TakeOver(Job& job, std::vector<cache::Orphan> orphans);
+  // As many Servers hold what this one answers for as are wanted, also when no update comes any more.
+  static Task<> TendHolders(Job& job);
+  // Its sum holds something that is not counted: another Server that holds the rest answers for the part; if
+  // there is none, the iteration fails.
+  static Task<std::optional<Phase>> GiveUpPart(Job& job);
+  // This Server is about to stop: another one gets what it answers for.
+  static Task<Phase> HandOver(Job& job);
   // The mean of all updates of the iteration, on whatever Servers they are; null when there is none.
   static Task<std::optional<collective::Combined>> Combine(Job& job);
+  static bool MayCombineAgain(Job& job);
   // Those who hold the updates combine them; for a Server without any.
   static Task<std::optional<Phase>> AwaitOthers(Job& job);
   // Ends the current iteration in the cache, whatever it takes; the outcome is in job.next_status_.

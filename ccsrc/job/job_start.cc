@@ -125,6 +125,15 @@ Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address, std::
                  may_be_unlisted_ = true;
                  NoteMoved();
                });
+  recovery::ReplicationOptions replication;
+  replication.fl_name = options_.fl_name;
+  replication.node_id = node()->id;
+  replication.tcp_address = node()->tcp_address;
+  replication.replicas = options_.recovery_replicas;
+  replication.fetch_memory = options_.limits.body_memory / 4;
+  replication_ = std::make_unique<recovery::Replication>(store_, pool_, std::move(replication));
+  replication_->SetLayout(current_.model->layout_ptr());
+  replication_ready_ = true;
   history_.Restart(status_.current.number - 1, current_.model);
   Adopt(status_, rules_);
   gate_.Place(iteration_);

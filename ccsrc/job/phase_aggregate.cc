@@ -15,6 +15,7 @@ namespace msfl::job {
 namespace {
 
 constexpr std::chrono::seconds kGrace(2);
+constexpr std::chrono::milliseconds kAgain(100);
 
 // For the others to combine what they hold. Those that die are noticed by their heartbeats, and those that
 // stall by the others: this is for what nobody has thought of, so it is longer than any combination may take
@@ -31,12 +32,14 @@ Task<std::optional<collective::Combined>> Phases::Combine(Job& job) {
   request.instance = job.status_.current.instance;
   request.iteration = job.status_.current.number;
   request.start_model = job.iteration().start_model();
-  request.sum = std::shared_ptr<model::RunningSum>(job.iteration_, &job.iteration_->sum);
+  request.sum = job.iteration().WholeSum();
   // Another Server has ended the iteration: that verdict holds, but if it is valid, the rest is a moment
   // away, and less than the whole model. The same when this Server is to stop: what all have counted is not
   // to be lost for it.
   job.moved_while_combining_ = false;
+  job.nodes_have_changed_ = false;
   request.stop = [&job, until = SteadyClock::time_point::max()]() mutable {
+    if (job.nodes_have_changed_ && job.replication_->replicas() > 0) return true;
     if (!job.stop_requested_ && !job.moved_while_combining_) return false;
     until = std::min(until, SteadyClock::now() + kGrace);
     return SteadyClock::now() >= until;
@@ -44,15 +47,27 @@ Task<std::optional<collective::Combined>> Phases::Combine(Job& job) {
   for (const cache::Contributor& contributor : job.decision_.contributors) {
     request.members.push_back({contributor.node_id, contributor.tcp_address, contributor.counted});
   }
+  job.not_to_be_combined_ = false;
   const std::uint64_t number = request.iteration;
   const auto combined = co_await job.exchange_.Combine(std::move(request));
-  const bool given_up = job.stop_requested_ || job.moved_while_combining_;
+  const bool given_up = job.stop_requested_ || job.moved_while_combining_ || job.nodes_have_changed_;
   if (!combined && given_up && combined.error().code == Errc::kStopping) co_return std::nullopt;
   if (!combined) {
+    const Errc code = combined.error().code;
+    job.not_to_be_combined_ = code == Errc::kNotFinite || code == Errc::kDisagreement;
     MSFL_LOG(kError, "the sums of iteration " << number << " can't be combined: " << combined.error().text);
     co_return std::nullopt;
   }
   co_return *combined;
+}
+
+// A member that can't be reached may be dead, and another Server may hold its part: that is known once its
+// heartbeat has run out. Until then this Server asks it again and again.
+bool Phases::MayCombineAgain(Job& job) {
+  if (job.replication_->replicas() == 0 || job.not_to_be_combined_) return false;
+  const SteadyClock::time_point now = SteadyClock::now();
+  if (!job.awaiting_since_) job.awaiting_since_ = now;
+  return now < *job.awaiting_since_ + OthersPatience(*job.iteration().start_model());
 }
 
 Task<std::optional<Phase>> Phases::AwaitOthers(Job& job) {
@@ -69,6 +84,11 @@ Task<Phase> Phases::Aggregate(Job& job) {
   job.gate_.Shut();
   std::optional<collective::Combined> average = co_await Combine(job);
   if (job.stop_requested_ && !average) co_return Phase::kShutdown;
+  if (!average && MayCombineAgain(job)) {
+    job.look_now_ = true;
+    co_await job.wakeup_.Wait(SteadyClock::now() + kAgain);
+    co_return Phase::kCollect;
+  }
   const bool valid = average.has_value();
   job.aggregate_ = {};
   if (valid) {

@@ -36,6 +36,7 @@ Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
   const Decision decision = Decide(job.standing(), *seen);
   switch (decision.move) {
     case Move::kStay:
+      if (!seen->orphans.empty()) co_await TakeOver(job, seen->orphans);
       job.ArmDeadline(seen->deadline_in_ms);
       if (!job.HoldsModelOf(seen->status)) {
         job.next_status_ = seen->status;
@@ -142,9 +143,8 @@ Task<Phase> Phases::Collect(Job& job) {
     }
     if (job.leaving_ && job.gate_.Look().service == Service::kServing) job.OpenGate();
     if (job.iteration_->spoilt) {
-      const std::string reason = ContributorLostReason(job.status_.current.number);
-      const Phase next = co_await EndIteration(job, false, reason, std::string());
-      co_return next;
+      const std::optional<Phase> next = co_await GiveUpPart(job);
+      if (next) co_return *next;
     }
     // At once, since what a Server that is not listed has added counts for nothing.
     if (job.may_be_unlisted_.exchange(false)) {
@@ -154,6 +154,7 @@ Task<Phase> Phases::Collect(Job& job) {
     if (job.look_now_.exchange(false) || SteadyClock::now() >= next_look) {
       const std::optional<Phase> next = co_await LookAtCache(job);
       if (next) co_return *next;
+      co_await TendHolders(job);
       next_look = SteadyClock::now() + kSafetyLook;
     }
     const SteadyClock::time_point deadline{SteadyClock::duration(job.deadline_ns_.load())};
@@ -175,7 +176,8 @@ Task<Phase> Phases::Collect(Job& job) {
     }
     co_await job.wakeup_.Wait(std::min(next_look, deadline));
   }
-  co_return Phase::kShutdown;
+  const Phase next = co_await HandOver(job);
+  co_return next;
 }
 
 }  // namespace msfl::job

@@ -142,6 +142,26 @@ std::shared_ptr<Model> RunningSum::Average(const Model& previous, BufferPool& po
   return model;
 }
 
+void RunningSum::Absorb(const RunningSum& other) {
+  auto* const sums = reinterpret_cast<double*>(sums_.data());
+  for (std::size_t block = 0; block < block_count_; ++block) {
+    const std::scoped_lock lock(blocks_[block].mutex, other.blocks_[block].mutex);
+    const std::size_t begin = block * kBlockElements;
+    AddSums(sums + begin, other.sums().data() + begin, BlockEnd(block) - begin);
+  }
+  for (std::size_t i = 0; i < layout_->features().size(); ++i)
+    data_sizes_[i].fetch_add(other.data_size(i), std::memory_order_relaxed);
+  uploads_.fetch_add(other.uploads(), std::memory_order_relaxed);
+}
+
+std::span<double> RunningSum::Restore(std::span<const std::uint64_t> data_sizes, std::uint64_t uploads) {
+  for (std::size_t i = 0; i < data_sizes.size(); ++i)
+    data_sizes_[i].store(data_sizes[i], std::memory_order_relaxed);
+  uploads_.store(uploads, std::memory_order_relaxed);
+  for (std::size_t block = 0; block < block_count_; ++block) blocks_[block].touched = true;
+  return {reinterpret_cast<double*>(sums_.data()), layout_->aggregated_elements()};
+}
+
 std::uint64_t RunningSum::data_size(std::size_t feature) const {
   return data_sizes_[feature].load(std::memory_order_relaxed);
 }

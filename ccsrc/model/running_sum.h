@@ -75,6 +75,13 @@ class RunningSum {
   // unfinished.
   std::shared_ptr<Model> Average(const Model& previous, BufferPool& pool) const;
 
+  // Adds all of another sum of the same layout. Precondition: no Add is running in either, and both hold an
+  // upload at least.
+  void Absorb(const RunningSum& other);
+  // A fresh sum becomes a copy: `uploads` with these data sizes, one for each feature; the caller fills the
+  // flat range that is answered before anybody else uses the sum.
+  std::span<double> Restore(std::span<const std::uint64_t> data_sizes, std::uint64_t uploads);
+
   // Uploads whose adding has begun.
   std::uint64_t uploads() const { return uploads_.load(std::memory_order_relaxed) & ~kSealed; }
   std::uint64_t data_size(std::size_t feature) const;

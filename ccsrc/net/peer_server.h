@@ -24,6 +24,8 @@ struct PeerAnswer {
   std::vector<std::uint8_t> head;
   GatherBuffers payload;              // up to two pieces
   std::shared_ptr<const void> owner;  // of the payload's memory
+  // Without a byte of it taken by the peer, where that is to be less than usual; 0: as usual.
+  std::chrono::milliseconds stall{0};
 };
 
 // Called on the session's loop.

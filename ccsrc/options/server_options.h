@@ -89,6 +89,9 @@ struct ServerOptions {
   LimitOptions limits;
   // Newest evaluation vectors of devices that are kept in the cache; 0: none (rounds.md, section 14).
   std::uint64_t evaluation_items = 0;
+
+  // How many other Servers hold each update before it is counted (recovery.replicas).
+  std::uint64_t recovery_replicas = 0;
 };
 
 }  // namespace msfl

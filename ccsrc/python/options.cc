@@ -54,7 +54,8 @@ void BindOptions(py::module_& module) {
       .def_readwrite("await_record", &ServerOptions::await_record)
       .def_readwrite("record_patience_ms", &ServerOptions::record_patience_ms)
       .def_readwrite("hold_ms", &ServerOptions::hold_ms)
-      .def_readwrite("evaluation_items", &ServerOptions::evaluation_items);
+      .def_readwrite("evaluation_items", &ServerOptions::evaluation_items)
+      .def_readwrite("recovery_replicas", &ServerOptions::recovery_replicas);
   DefNested(cls, "start_fl_job_threshold", &ServerOptions::round, &RoundOptions::start_fl_job_threshold);
   DefNested(cls, "update_model_ratio", &ServerOptions::round, &RoundOptions::update_model_ratio);
   DefNested(cls, "start_fl_job_time_window", &ServerOptions::round, &RoundOptions::start_fl_job_time_window);

@@ -22,6 +22,9 @@ using Ending = Outcome::Ending;
 
 constexpr std::int64_t kMinuteMs = 60'000;
 
+// An update waits so long while the sum that it belongs to is given to another Server.
+constexpr std::chrono::seconds kCopyPatience(10);
+
 std::vector<std::uint8_t> MakeAnswer(std::int32_t retcode, const std::string& reason,
                                      const std::string& next_req_time) {
   flatbuffers::FlatBufferBuilder builder(256);
@@ -148,6 +151,19 @@ Task<Result<cache::CommitAnswer>> Commit(RoundContext& context, const cache::Ite
   }
 }
 
+// From when it is in the sum until it is counted, or never will be.
+class Settled {
+ public:
+  Settled(recovery::Ledger& ledger, std::uint64_t sequence) : ledger_(ledger), sequence_(sequence) {}
+  Settled(const Settled&) = delete;
+  Settled& operator=(const Settled&) = delete;
+  ~Settled() { ledger_.Settle(sequence_); }
+
+ private:
+  recovery::Ledger& ledger_;
+  const std::uint64_t sequence_;
+};
+
 // The vectors of an iteration are there when its record is made: from before its update is counted until it
 // is pushed, or lost for good, the iteration knows of it.
 class Evaluation {
@@ -203,6 +219,7 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
     co_return RefuseByThreshold(context, iteration, message->fl_id()->string_view());
   }
 
+  if (iteration.superseded) co_return SafemodeOutcome();
   const std::string nonce = context.NewNonce();
   const std::shared_ptr<const cache::Node> node = context.job.node();
   cache::ReserveRequest reserve;
@@ -246,12 +263,25 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   if (reserved->first && reserved->deadline_in_ms) context.job.NoteDeadline(*reserved->deadline_in_ms);
 
   // All that the end of the iteration reads stands before the count that may bring it about.
-  std::optional<model::UploadDigest> added;
-  std::string digest;
+  recovery::Ledger& ledger = iteration.part->ledger;
+  recovery::Replication::Update update;
+  bool added = co_await ledger.BeginAdding(SteadyClock::now() + kCopyPatience);
   try {
-    added = co_await Add(iteration.sum, content.contributions, reserved->data_size);
-    if (added) digest = UpdateDigest(*added, *message, vector);
+    if (added) {
+      const std::optional<model::UploadDigest> weights =
+          co_await Add(iteration.sum, content.contributions, reserved->data_size);
+      added = weights.has_value();
+      if (added) {
+        update.id = cache::HeldUpdate{fl_id, nonce, UpdateDigest(*weights, *message, vector)};
+        iteration.AddMetrics(message->upload_loss(), reserved->data_size, message->upload_accuracy(),
+                             reserved->eval_data_size);
+        update.sequence = ledger.Added(update.id);
+      } else {
+        ledger.AbandonAdding();
+      }
+    }
   } catch (...) {  // out of memory: the sum may hold a part
+    ledger.AbandonAdding();
     context.job.NoteSpoilt(iteration);
     throw;
   }
@@ -259,13 +289,28 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
     static_cast<void>(co_await context.store.Withdraw(iteration.key(), fl_id, nonce));
     co_return SafemodeOutcome();
   }
-  iteration.AddMetrics(message->upload_loss(), reserved->data_size, message->upload_accuracy(),
-                       reserved->eval_data_size);
+  const Settled settled(ledger, update.sequence);
+  update.data_size = reserved->data_size;
+  update.eval_data_size = reserved->eval_data_size;
+  update.loss = message->upload_loss();
+  update.accuracy = message->upload_accuracy();
+  update.values = content.contributions;
+  bool held = false;
+  try {
+    held = co_await context.job.Hold(iteration, update);
+  } catch (...) {
+    context.job.NoteSpoilt(iteration);
+    throw;
+  }
+  if (!held) {  // what is in the sum must not be counted without the others
+    context.job.NoteSpoilt(iteration);
+    co_return SafemodeOutcome();
+  }
   NoteParticipation(context.options, iteration, reserved->now_ms - reserved->joined_ms);
   iteration.visits.update_model.Count(true);
   Evaluation evaluation(context, iteration, std::move(vector));
   const Result<cache::CommitAnswer> committed =
-      co_await Commit(context, iteration.key(), message->fl_id()->string_view(), nonce, *node, digest);
+      co_await Commit(context, iteration.key(), message->fl_id()->string_view(), nonce, *node, update.id.digest);
   if (!committed || committed->verdict != cache::CommitVerdict::kCounted) {
     iteration.visits.update_model.Uncount(true);
     if (!committed) co_return SafemodeOutcome();

@@ -157,7 +157,13 @@ Result<void> Server::ListenToPeers() {
   handler.answer = [this](std::span<const std::uint8_t> head) -> Task<net::PeerAnswer> {
     net::PeerAnswer answer;
     answer.refused = true;
-    if (exchange_made_) answer = co_await exchange_->Handler().answer(head);
+    job::Job* const job = job_made_.load();
+    recovery::Replication* const replication = job == nullptr ? nullptr : job->replication();
+    if (replication != nullptr && replication->Answers(head)) {
+      answer = co_await replication->Answer(head);
+    } else if (exchange_made_) {
+      answer = co_await exchange_->Handler().answer(head);
+    }
     co_return answer;
   };
   handler.recognises = [this](std::span<const std::uint8_t> head) {
@@ -218,6 +224,7 @@ Result<void> Server::OpenJob(const std::vector<StartFeature>& features, std::uin
     job_ = std::make_unique<job::Job>(loops_, *store_, *exchange_, pool_, options_,
                                       [this](job::IterationEnded ended) { NoteEnded(std::move(ended)); });
   }
+  job_made_ = job_.get();
   if (const Result<void> wanted = StillWanted(); !wanted) return wanted;
   if (const Result<void> opened = OnControlLoop(job_->Open(first_iteration)); !opened) {
     if (opened.error().code == Errc::kStopping) return opened;
@@ -278,8 +285,11 @@ void Server::Stop() {
   if (running_.valid()) running_.wait();
   if (beating_.valid()) beating_.wait();  // it must not outlive the job
   if (exchange_) exchange_->Cancel();
+  recovery::Replication* const replication = job_ ? job_->replication() : nullptr;
+  if (replication != nullptr) replication->Cancel();
   if (peers_) peers_->Stop();
   if (http_) http_->Stop(kStopGrace);
+  if (replication != nullptr) replication->WaitForNone();
   if (redis_) redis_->Stop();
   // Not before another thread's CutStartShort() is through with the loops: it waits for them.
   const std::lock_guard made(made_mutex_);

@@ -91,6 +91,7 @@ class Server {
   std::unique_ptr<cache::RedisClient> redis_;
   std::unique_ptr<cache::JobStore> store_;
   std::unique_ptr<job::Job> job_;
+  std::atomic<job::Job*> job_made_{nullptr};  // as other Servers' questions find it
   std::unique_ptr<rounds::RoundContext> rounds_;
   std::unique_ptr<net::HttpServer> http_;
   LimitReport limit_report_;

@@ -61,6 +61,7 @@ def cluster_settings(config: ServerConfig) -> dict[str, str]:
         "client.http_url_prefix": url_prefix(config.client.http_url_prefix),
         "compatibility": config.compatibility,
         "round.require_all_features": config.round.require_all_features,
+        "recovery.replicas": config.recovery.replicas,
         "unsupervised.cluster_client_num": config.unsupervised.cluster_client_num,
         "unsupervised.eval_type": config.unsupervised.eval_type,
     }
@@ -116,6 +117,7 @@ def server_options(
         config.encrypt.pw_encrypt or _NO_PW
     ).reconstruct_secrets_threshold
     options.upload_sparse_rate = config.compression.upload_sparse_rate
+    options.recovery_replicas = config.recovery.replicas
     limits = config.limits
     options.body_memory = limits.body_memory * 2**20
     options.body_wait_ms = limits.body_wait_time

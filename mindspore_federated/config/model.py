@@ -270,6 +270,18 @@ class Limits(Section):
     fl_id_bytes: int = key("Longest `fl_id` of a client, bytes.", 256, ours=True, ge=16, le=65536)
 
 
+class Recovery(Section):
+    replicas: int = key(
+        "How many other Servers hold each update before it is acknowledged. As long as no more of the Servers "
+        "die, nothing that was acknowledged is lost. Each costs the transfer of every update and the memory "
+        "of a sum (8 bytes a weight).",
+        0,
+        ours=True,
+        ge=0,
+        le=15,
+    )
+
+
 class Monitoring(Section):
     address: str = key(
         "Where the Server answers `/metrics` (Prometheus), `/healthz` and `/readyz`: `host:port`, port 0 for "
@@ -322,4 +334,5 @@ class ServerConfig(CommonConfig):
     client: Client = section("What clients are told, and how they are served.", Client)
     checkpoint: Checkpoint = section("Recovery files.", Checkpoint)
     monitoring: Monitoring = section("What monitoring systems are told.", Monitoring)
+    recovery: Recovery = section("What outlives a Server, see docs/reliability.md.", Recovery)
     limits: Limits = section("What one Server bears, see docs/limits.md.", Limits)

@@ -30,19 +30,20 @@ JOIN, TERMINATE, KILL = EVENTS = ("joins", "is ended", "is killed")
 class Cluster:
     """Two Servers, of which the first one is to leave, or which a third one is to join."""
 
-    def __init__(self, start_server, ledger):
+    def __init__(self, start_server, ledger, replicas):
         self._start_server = start_server
+        self._settings = {**SETTINGS, "recovery.replicas": replicas}
         self.ledger = ledger
 
     async def start(self):
         start = asyncio.to_thread
-        self.servers = await asyncio.gather(*(start(self._start_server, SETTINGS) for _ in range(2)))
+        self.servers = await asyncio.gather(*(start(self._start_server, self._settings) for _ in range(2)))
         self.there = list(self.servers)
         return self
 
     async def happens(self, event):
         if event == JOIN:
-            self.servers.append(await asyncio.to_thread(self._start_server, SETTINGS))
+            self.servers.append(await asyncio.to_thread(self._start_server, self._settings))
             self.there.append(self.servers[-1])
         else:
             self.there.remove(self.servers[0])
@@ -69,13 +70,14 @@ class Cluster:
 
 
 @pytest.fixture
-async def cluster(start_server, ledger):
-    return await Cluster(start_server, ledger).start()
+async def cluster(start_server, ledger, replicas):
+    return await Cluster(start_server, ledger, replicas).start()
 
 
+@pytest.mark.parametrize("replicas", [0, 1])
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("phase", PHASES)
-async def test_a_server(cluster, phase, event):
+async def test_a_server(cluster, phase, event, replicas):
     first, second = cluster.servers
     if phase == BEFORE_STARTS:
         await cluster.happens(event)
@@ -113,7 +115,7 @@ async def test_a_server(cluster, phase, event):
     for model in models:
         assert all(np.array_equal(model[name], models[0][name]) for name in model)
     found = verdicts(cluster.servers)
-    # What the one that leaves has acknowledged goes with it. While it has nothing, nobody is concerned.
-    lost = event != JOIN and phase == BETWEEN_UPDATES
+    # What a killed one has acknowledged is gone unless another one holds it, too.
+    lost = event == KILL and phase == BETWEEN_UPDATES and replicas == 0
     assert found == {1: "fail" if lost else "success", 2: "success"}
     cluster.ledger.check(found, models[0])

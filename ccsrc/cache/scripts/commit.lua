@@ -5,12 +5,14 @@
 --include clock
 --include publish
 --include give_back
+--include part
 local COUNTED, MOVED, FENCED = 0, 1, 2
 
 local lease = ' ' .. ARGV[5] .. ' ' .. ARGV[6] .. ' ' .. ARGV[4]
 local update = redis.call('HGET', KEYS[5], ARGV[3])
 local of_node, of_epoch = 'counted:' .. ARGV[5], 'leased:' .. ARGV[6]
-local round = redis.call('HMGET', KEYS[4], 'leased', 'counted', of_node, of_epoch, 'last_commit', 'target')
+local round = redis.call('HMGET', KEYS[4], 'leased', 'counted', of_node, of_epoch, 'last_commit', 'target',
+                         'owner:' .. ARGV[5])
 local counted = tonumber(round[2] or 0)
 -- Sent twice: what was counted stays counted, wherever the job is by now.
 if update == 'counted' .. lease .. ' ' .. ARGV[9] then return {COUNTED, counted, round[5] == ARGV[4] and 1 or 0} end
@@ -18,10 +20,11 @@ if update == 'counted' .. lease .. ' ' .. ARGV[9] then return {COUNTED, counted,
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {MOVED, 0, 0} end
 local status = redis.call('HMGET', KEYS[2], 'iteration', 'state')
 if status[1] ~= ARGV[2] or status[2] ~= '0' then return {MOVED, 0, 0} end
-if update ~= 'leased' .. lease then return {FENCED, counted, 0} end
+if update ~= 'leased' .. lease or round[7] then return {FENCED, counted, 0} end
 local node = redis.call('HGET', KEYS[3], ARGV[5])
 if not node or string.match(node, '(%S+)$') ~= ARGV[6] then
-  give_back(KEYS[4], KEYS[5], {[ARGV[6]] = true}, ARGV[1], ARGV[2], ARGV[7], ARGV[8])
+  give_back(KEYS[4], KEYS[5], {[ARGV[6]] = true}, orphans(read_round(KEYS[4]), KEYS[3]), ARGV[1], ARGV[2],
+            ARGV[7], ARGV[8])
   return {FENCED, counted, 0}
 end
 

@@ -8,6 +8,7 @@
 --include clock
 --include publish
 --include give_back
+--include part
 local known, nodes = {}, redis.call('HGETALL', KEYS[6])
 for i = 11, #ARGV do known[ARGV[i]] = KEYS[i] end
 for i = 1, #nodes, 2 do
@@ -60,14 +61,14 @@ for i = 1, #nodes, 2 do
 end
 
 if current and redis.call('HGET', KEYS[2], 'iteration') == ARGV[2] then
-  local gone, any, round = {}, false, redis.call('HGETALL', KEYS[9])
-  for i = 1, #round, 2 do
-    local of_epoch = string.match(round[i], '^leased:(.*)$')
-    if of_epoch and not alive[of_epoch] and tonumber(round[i + 1]) > 0 then
+  local gone, any, round = {}, false, read_round(KEYS[9])
+  for field, value in pairs(round) do
+    local of_epoch = string.match(field, '^leased:(.*)$')
+    if of_epoch and not alive[of_epoch] and tonumber(value) > 0 then
       gone[of_epoch], any = true, true
     end
   end
-  if any then give_back(KEYS[9], KEYS[10], gone, ARGV[1], ARGV[2], ARGV[8], ARGV[9]) end
+  if any then give_back(KEYS[9], KEYS[10], gone, orphans(round, KEYS[6]), ARGV[1], ARGV[2], ARGV[8], ARGV[9]) end
 end
 for i = current and 1 or 4, 8 do redis.call('PEXPIRE', KEYS[i], ARGV[7]) end
 return {1, tonumber(epoch), redis.call('SISMEMBER', KEYS[7], own), servers}

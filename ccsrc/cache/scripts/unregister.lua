@@ -6,6 +6,7 @@
 --include publish
 --include status
 --include give_back
+--include part
 local status, fault = read_status(ARGV[1])
 if fault and fault[1] == ELSEWHERE then return fault end
 if status and status.iteration ~= ARGV[2] then return tell(ARGV[1], status, 0) end
@@ -17,5 +18,5 @@ if node and string.match(node, '(%S+)$') == ARGV[4] then
   publish('nodes', ARGV[1], ARGV[2])
 end
 if not status then return fault end
-give_back(KEYS[5], KEYS[6], {[ARGV[4]] = true}, ARGV[1], ARGV[2], ARGV[5], ARGV[6])
+give_back(KEYS[5], KEYS[6], {[ARGV[4]] = true}, orphans(read_round(KEYS[5]), KEYS[3]), ARGV[1], ARGV[2], ARGV[5], ARGV[6])
 return tell(ARGV[1], status, 1)

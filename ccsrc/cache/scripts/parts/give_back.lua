@@ -27,13 +27,14 @@ local function leases_freed(round, freed, instance, iteration, threshold, window
   end
 end
 
--- Frees the leases that were taken under the epochs for which `gone` is true, so that other devices can have them.
-local function give_back(round, updates, gone, instance, iteration, threshold, window)
+-- Frees the leases that were taken under the epochs for which `gone` is true, so that other devices can have them; not
+-- those of nodes for which `kept` is true.
+local function give_back(round, updates, gone, kept, instance, iteration, threshold, window)
   local freed = 0
   local rows = redis.call('HGETALL', updates)
   for i = 1, #rows, 2 do
-    local kind, epoch = string.match(rows[i + 1], '^(%S+) %S+ (%S+) ')
-    if kind == 'leased' and gone[epoch] then
+    local kind, node, epoch = string.match(rows[i + 1], '^(%S+) (%S+) (%S+) ')
+    if kind == 'leased' and gone[epoch] and not kept[node] then
       redis.call('HDEL', updates, rows[i])
       redis.call('HINCRBY', round, 'leased:' .. epoch, -1)
       freed = freed + 1

@@ -1,0 +1,28 @@
+-- A part: what is counted under one Server in an iteration, named by that Server's id. It lies at its owner, which is that
+-- Server until another one takes it over, and at its holders, which have all of it, too.
+local function owner_of(round, part)
+  return round['owner:' .. part] or part
+end
+-- Who takes the part over when its owner is gone: the first of its holders that is in the cluster; nil if there is none.
+local function heir_of(round, part, nodes)
+  for id in string.gmatch(round['holders:' .. part] or '', '%S+') do
+    if redis.call('HEXISTS', nodes, id) == 1 then return id end
+  end
+end
+local function read_round(key)
+  local round, rows = {}, redis.call('HGETALL', key)
+  for i = 1, #rows, 2 do round[rows[i]] = rows[i + 1] end
+  return round
+end
+-- Parts that somebody is about to take over, with whatever is reserved under them.
+local function orphans(round, nodes)
+  local waiting = {}
+  for field, value in pairs(round) do
+    local part = string.match(field, '^counted:(.*)$')
+    if part and tonumber(value) > 0 and redis.call('HEXISTS', nodes, owner_of(round, part)) == 0
+       and heir_of(round, part, nodes) then
+      waiting[part] = true
+    end
+  end
+  return waiting
+end

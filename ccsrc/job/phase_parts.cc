@@ -1,0 +1,101 @@
+// Whose the parts of an iteration are: taking over those of Servers that are gone, and giving this Server's own to
+// others when it goes. Steps of Collect.
+#include <algorithm>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "job/job.h"
+
+namespace msfl::job {
+
+Task<> Phases::TakeOver(Job& job, std::vector<cache::Orphan> orphans) {
+  for (const cache::Orphan& orphan : orphans) {
+    const cache::Node node = *job.node();
+    if (orphan.heir != node.id) continue;
+    recovery::PartKey key{job.status_.current.instance, job.status_.current.number, orphan.part};
+    const auto taken = co_await job.replication_->TakeOver(std::move(key), node);
+    if (!taken) {
+      MSFL_LOG(kWarning, "the updates of a Server that is gone can't be taken over yet: node="
+                             << orphan.part << ": " << taken.error().text);
+    } else if (*taken != nullptr) {
+      job.iteration_->TakeOver(*taken);
+    }
+    job.look_now_ = true;
+  }
+}
+
+Task<> Phases::TendHolders(Job& job) {
+  const std::uint64_t wanted = job.replication_->replicas();
+  if (wanted == 0 || job.status_.state != cache::InstanceState::kRunning) co_return;
+  std::vector<std::shared_ptr<recovery::Part>> parts = job.iteration_->taken_over();
+  if (!job.iteration_->superseded && job.iteration_->sum.uploads() > 0) parts.push_back(job.iteration_->part);
+  for (const auto& part : parts) {
+    for (const recovery::Holder& holder : part->holders.Get()) {
+      if (!job.IsListed(holder.node_id)) part->holders.Drop(holder.node_id);
+    }
+    static_cast<void>(
+        co_await job.replication_->Arrange(part, job.OwnerNode(), wanted, job.StopInAWhile()));
+  }
+}
+
+Task<std::optional<Phase>> Phases::GiveUpPart(Job& job) {
+  const cache::IterationKey current = job.status_.current;
+  Result<cache::YieldVerdict> yielded(cache::YieldVerdict::kNoHeir);
+  if (job.replication_->replicas() > 0) {
+    const std::string part = job.iteration_->part->key.part;
+    yielded = co_await job.store_.YieldPart(current, part);
+  }
+  if (!yielded) co_return Phase::kFailure;
+  if (*yielded == cache::YieldVerdict::kNoHeir) {
+    const std::string reason = ContributorLostReason(current.number);
+    const Phase next = co_await EndIteration(job, false, reason, std::string());
+    co_return next;
+  }
+  if (*yielded == cache::YieldVerdict::kYielded) {
+    MSFL_LOG(kWarning,
+             "this Server was taken for dead; another one answers for its updates: iteration=" << current.number);
+    job.iteration_->Supersede();
+  }
+  job.look_now_ = true;
+  co_return std::nullopt;
+}
+
+// Whoever still adds is waited for, and counted; who comes later is sent to another Server. The copies that others hold
+// are taken over by them once this Server is out of the cluster.
+Task<Phase> Phases::HandOver(Job& job) {
+  constexpr std::chrono::seconds kPatience(6);
+  const SteadyClock::time_point until = SteadyClock::now() + kPatience;
+  Iteration& iteration = *job.iteration_;
+  const bool fault = [&] {
+    const std::lock_guard lock(job.fault_mutex_);
+    return !job.fault_.empty();
+  }();
+  const bool nothing = iteration.taken_over().empty() && (iteration.superseded || iteration.sum.uploads() == 0);
+  if (nothing || fault || job.options_.as_release_0_2 || !job.opened_) co_return Phase::kShutdown;
+  recovery::Ledger& ledger = iteration.part->ledger;
+  const bool paused = co_await ledger.Pause(until);
+  if (!paused) co_return Phase::kShutdown;
+  static_cast<void>(iteration.sum.Seal(iteration.sum.uploads()));
+  ledger.Resume();
+  const bool settled = co_await ledger.AwaitSettled(until);
+  const std::optional<Phase> next = co_await LookAtCache(job);
+  if (next) co_return *next;
+  std::vector<std::shared_ptr<recovery::Part>> parts = iteration.taken_over();
+  if (settled && !iteration.spoilt && !iteration.superseded && iteration.sum.uploads() > 0)
+    parts.push_back(iteration.part);
+  const std::size_t wanted = std::max<std::size_t>(job.replication_->replicas(), 1);
+  const auto stop = [until] { return SteadyClock::now() >= until; };
+  for (const auto& part : parts) {
+    const auto held = co_await job.replication_->Arrange(part, job.OwnerNode(), wanted, stop);
+    if (held && *held > 0) {
+      MSFL_LOG(kWarning, "this Server stops and leaves its updates to another one: updates="
+                             << part->sum.uploads() << " iteration=" << part->key.iteration);
+    } else {
+      MSFL_LOG(kWarning, "no other Server can take the updates of this one, which are lost: updates="
+                             << part->sum.uploads() << " iteration=" << part->key.iteration);
+    }
+  }
+  co_return Phase::kShutdown;
+}
+
+}  // namespace msfl::job
