@@ -71,6 +71,9 @@ class ServerOptions:
     hold_ms: int
     evaluation_items: int
     recovery_replicas: int
+    recovery_folder: str
+    recovery_journal: bool
+    dead_after_ms: int
     body_memory: int  # bytes
     body_wait_ms: int
     address_share: float

@@ -18,13 +18,11 @@ Task<Result<SetHoldersVerdict>> JobStore::SetHolders(IterationKey iteration, std
   const Impl::Context context = impl_->ContextOf(iteration);
   const IterationKeys& rows = *context.keys;
   Digits digits;
-  const std::array<std::string_view, 4> keys{impl_->keys.instance, rows.status, impl_->keys.nodes, rows.round};
-  std::vector<std::string_view> arguments{rows.iteration.instance,
-                                          rows.number,
-                                          part,
-                                          owner.id,
-                                          digits.Text(owner.epoch),
-                                          context.rules->iteration_expiry};
+  const std::array<std::string_view, 4> keys{impl_->keys.instance, rows.status, impl_->keys.nodes,
+                                             rows.round};
+  std::vector<std::string_view> arguments{
+      rows.iteration.instance,        rows.number, part, owner.id, digits.Text(owner.epoch),
+      context.rules->iteration_expiry};
   arguments.insert(arguments.end(), holders.begin(), holders.end());
   const auto reply = co_await impl_->redis.Run(Scripts().set_holders, keys, arguments);
   if (!reply) co_return reply.error();
@@ -34,11 +32,25 @@ Task<Result<SetHoldersVerdict>> JobStore::SetHolders(IterationKey iteration, std
 Task<Result<YieldVerdict>> JobStore::YieldPart(IterationKey iteration, std::string part) {
   const Impl::Context context = impl_->ContextOf(iteration);
   const IterationKeys& rows = *context.keys;
-  const std::array<std::string_view, 4> keys{impl_->keys.instance, rows.status, impl_->keys.nodes, rows.round};
+  const std::array<std::string_view, 4> keys{impl_->keys.instance, rows.status, impl_->keys.nodes,
+                                             rows.round};
   const std::array<std::string_view, 3> arguments{rows.iteration.instance, rows.number, part};
   const auto reply = co_await impl_->redis.Run(Scripts().yield_part, keys, arguments);
   if (!reply) co_return reply.error();
   co_return ReadPlainVerdict(*reply, YieldVerdict::kNoHeir);
+}
+
+Task<Result<bool>> JobStore::ClaimPart(IterationKey iteration, std::string part, const Node& node) {
+  const Impl::Context context = impl_->ContextOf(iteration);
+  const IterationKeys& rows = *context.keys;
+  Digits digits;
+  const std::array<std::string_view, 4> keys{impl_->keys.instance, rows.status, impl_->keys.nodes,
+                                             rows.round};
+  const std::array<std::string_view, 5> arguments{rows.iteration.instance, rows.number, part, node.id,
+                                                  digits.Text(node.epoch)};
+  const auto reply = co_await impl_->redis.Run(Scripts().claim_part, keys, arguments);
+  if (!reply) co_return reply.error();
+  co_return reply->integer == 1;
 }
 
 Task<Result<TakeOverAnswer>> JobStore::TakeOver(IterationKey iteration, std::string part, const Node& heir,

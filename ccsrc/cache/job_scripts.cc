@@ -29,6 +29,7 @@ const JobScripts& Scripts() {
       .set_holders = Script("set_holders", source::set_holders),
       .yield_part = Script("yield_part", source::yield_part),
       .take_over = Script("take_over", source::take_over),
+      .claim_part = Script("claim_part", source::claim_part),
   };
   return scripts;
 }

@@ -11,7 +11,7 @@ namespace msfl::cache {
 struct JobScripts {
   Script join, reserve, commit, withdraw, push_evaluation, open, agree_on_model, register_node, unregister,
       heartbeat, advance, expire, observe, recreate, set_state, new_instance, replace_digest, list_servers,
-      summarise, mark_recorded, set_holders, yield_part, take_over;
+      summarise, mark_recorded, set_holders, yield_part, take_over, claim_part;
 };
 const JobScripts& Scripts();
 

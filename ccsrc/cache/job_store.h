@@ -29,7 +29,8 @@
 //                                   ended with enough: target, the number of updates the iteration now waits for,
 //                                   closed (no place is reserved any more), minimum, timeout (the window).
 //                                   Of parts, each named by the node it is counted under: owner:<node id>, once it
-//                                   is another one (`-`: nobody), and holders:<node id>, ids with blanks between
+//                                   is another one (`-`: nobody), and holders:<node id>, ids with blanks between; one
+//                                   of them may be `disk`: the owner's
 //   <instance>:<n>:devices  hash    fl_id -> "<data_size> <eval_data_size> <arrival ms> <nonce>"
 //   <instance>:<n>:updates  hash    fl_id -> "leased <node id> <epoch> <nonce>" or "counted <node id> <epoch> <nonce>
 //                                   <digest>"
@@ -127,11 +128,14 @@ class JobStore {
   // start again in the same iteration: it keeps its place, whatever the threshold.
   Task<Result<void>> Withdraw(IterationKey iteration, std::string fl_id, std::string nonce);
 
-  // `holders` have all of the part that `owner` owns, and everything that is counted in it from now on.
+  // `holders` have all of the part that `owner` owns, and everything that is counted in it from now on;
+  // `disk` is that of the owner.
   Task<Result<SetHoldersVerdict>> SetHolders(IterationKey iteration, std::string part, const Node& owner,
                                              std::vector<std::string> holders);
   // The part goes to a holder though its owner is there.
   Task<Result<YieldVerdict>> YieldPart(IterationKey iteration, std::string part);
+  // `node` has found the part on its disk, where its owner can't be any more: true if it is its heir now.
+  Task<Result<bool>> ClaimPart(IterationKey iteration, std::string part, const Node& node);
   // `heir` holds `uploads`, of which it does not know whether `unsettled` are counted: those that are not yet
   // are counted now.
   Task<Result<TakeOverAnswer>> TakeOver(IterationKey iteration, std::string part, const Node& heir,

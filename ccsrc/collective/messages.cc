@@ -17,8 +17,8 @@ Bytes FinishRequest(flatbuffers::FlatBufferBuilder& builder, const Envelope& env
   const auto fl_name = builder.CreateString(envelope.fl_name);
   const auto receiver = builder.CreateString(envelope.receiver);
   const auto sender = builder.CreateString(envelope.sender);
-  builder.Finish(schema::CreatePeerRequest(builder, fl_name, receiver, sender,
-                                           static_cast<std::uint32_t>(envelope.wait.count()), kind, question));
+  builder.Finish(schema::CreatePeerRequest(
+      builder, fl_name, receiver, sender, static_cast<std::uint32_t>(envelope.wait.count()), kind, question));
   return net::EncodePeerFrame(net::PeerFrameKind::kRequest, {builder.GetBufferPointer(), builder.GetSize()},
                               0);
 }

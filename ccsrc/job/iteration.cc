@@ -35,8 +35,8 @@ std::map<std::string, std::uint64_t> Visits::Summary() const {
 
 Iteration::Iteration(cache::IterationKey key, Rules rules, std::shared_ptr<const model::Model> start_model,
                      BufferPool& pool, std::string node_id)
-    : part(std::make_shared<recovery::Part>(
-          recovery::PartKey{key.instance, key.number, std::move(node_id)}, start_model->layout_ptr(), pool)),
+    : part(std::make_shared<recovery::Part>(recovery::PartKey{key.instance, key.number, std::move(node_id)},
+                                            start_model->layout_ptr(), pool)),
       sum(part->sum),
       key_(std::move(key)),
       rules_(rules),

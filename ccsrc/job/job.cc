@@ -70,6 +70,7 @@ void Job::NoteFault() noexcept {
 
 Task<> Job::RunPhases() {
   co_await Enter();
+  co_await Phases::Reclaim(*this);
   if (status_.state == cache::InstanceState::kFinish) {
     MSFL_LOG(kWarning,
              "the job has finished before: devices are served its model and train no more. To train "
@@ -223,7 +224,7 @@ void Job::Adopt(const cache::Status& status, Rules rules) {
   iteration_ =
       std::make_shared<Iteration>(status_.current, rules_, history_.Latest().model, *pool_, node()->id);
   iteration_->follows_instance = follows;
-  replication_->Enter(status_.current);
+  replication_->Enter(*iteration_->part);
   awaiting_since_.reset();
   opened_ = false;
   deadline_ns_ = INT64_MAX;
@@ -253,8 +254,8 @@ bool Job::MayLeave() {
   return true;
 }
 
-Task<bool> Job::Hold(const Iteration& iteration, recovery::Replication::Update update) {
-  if (replication_->replicas() == 0) co_return true;
+Task<bool> Job::Hold(const Iteration& iteration, recovery::Update update) {
+  if (!replication_->guards()) co_return true;
   const std::shared_ptr<recovery::Part> part = iteration.part;
   co_return co_await replication_->Hold(part, std::move(update), OwnerNode(), StopInAWhile());
 }

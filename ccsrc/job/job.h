@@ -68,6 +68,8 @@ class Job {
   void SetStartModel(std::shared_ptr<const model::Model> model);
   // Enters the cluster. `http_address` may be empty. Beat() and Run() begin after it.
   Task<Result<void>> Join(std::string node_id, std::string tcp_address, std::string http_address);
+  // Reads what processes that are gone have left on the disk. Blocks; after Join(), before Run().
+  void Recover() { reclaimable_ = replication_->Recover(); }
   // Waits until Run() has opened the gate, which it does once this Server holds the model that the cluster
   // goes on from. Errc::kStopping.
   Task<Result<void>> AwaitEntered();
@@ -96,7 +98,7 @@ class Job {
   bool stopping() const { return stop_requested_.load(); }
   // An update that was added to the iteration's own part and is to be counted: others hold it, too, as far as
   // the job wants that. False if this Server has to stop before.
-  Task<bool> Hold(const Iteration& iteration, recovery::Replication::Update update);
+  Task<bool> Hold(const Iteration& iteration, recovery::Update update);
   // Null before Join().
   recovery::Replication* replication() { return replication_ready_.load() ? replication_.get() : nullptr; }
   // An operator has asked this Server to leave the cluster, and it will.
@@ -215,13 +217,14 @@ class Job {
   bool moved_while_combining_ = false;
   bool nodes_have_changed_ = false;  // since a combination has begun
   bool not_to_be_combined_ = false;  // what the sums hold, whoever holds them
-  bool opened_ = false;  // the gate, for iteration_: this Server holds its model
+  bool opened_ = false;              // the gate, for iteration_: this Server holds its model
   // All updates are counted and others have them: since when they are awaited.
   std::optional<SteadyClock::time_point> awaiting_since_;
   // Of the iteration that ended last: this Server's summary, and the Servers whose own is waited for.
   cache::IterationKey last_ended_;
   std::string last_summary_;
   std::optional<std::vector<std::string>> awaited_;
+  std::vector<recovery::PartKey> reclaimable_;  // found on the disk at start
 };
 
 // The phases; a struct only so that Job can name one friend.
@@ -248,7 +251,9 @@ struct Phases {
   static Task<Phase> GoTo(Job& job, cache::Status stands);
   // Writes the job's record again from memory; the outcome is in job.next_status_.
   static Task<Phase> Recreate(Job& job, std::string found_instance);
-  // Those parts of the iteration whose owner is gone and that this Server holds. Nothing, or where to go.
+  // Parts of the iteration that were found on the disk.
+  static Task<> Reclaim(Job& job);
+  // Those parts of the iteration whose owner is gone and that this Server holds.
   static Task<> TakeOver(Job& job, std::vector<cache::Orphan> orphans);
   // As many Servers hold what this one answers for as are wanted, also when no update comes any more.
   static Task<> TendHolders(Job& job);

@@ -12,7 +12,7 @@ namespace msfl::job {
 namespace {
 
 // Servers that were killed are alive for others until their heartbeats have run out.
-constexpr std::chrono::seconds kOthersPatience(12);
+constexpr std::chrono::milliseconds kOthersPatience(2'000);
 constexpr std::chrono::milliseconds kOthersLook(500);
 
 Result<void> AgreesWith(const std::vector<model::Feature>& features, const std::string& published) {
@@ -88,7 +88,8 @@ Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address, std::
   cache::IterationKey current = status_.current;
   std::string digest = current_.digest;
   bool told = false, silent_are_gone = false;
-  const SteadyClock::time_point others_by = SteadyClock::now() + kOthersPatience;
+  const std::chrono::milliseconds dead_after(options_.dead_after_ms);
+  const SteadyClock::time_point others_by = SteadyClock::now() + dead_after + kOthersPatience;
   Result<cache::Registered> registered =
       co_await store_.Register(node_id, tcp_address, http_address, current, digest);
   while (registered && registered->other_settings) {
@@ -130,6 +131,8 @@ Task<Result<void>> Job::Join(std::string node_id, std::string tcp_address, std::
   replication.node_id = node()->id;
   replication.tcp_address = node()->tcp_address;
   replication.replicas = options_.recovery_replicas;
+  replication.folder = options_.recovery_folder;
+  replication.journal = options_.recovery_journal && !replication.folder.empty();
   replication.fetch_memory = options_.limits.body_memory / 4;
   replication_ = std::make_unique<recovery::Replication>(store_, pool_, std::move(replication));
   replication_->SetLayout(current_.model->layout_ptr());

@@ -1,12 +1,18 @@
-// Whose the parts of an iteration are: taking over those of Servers that are gone, and giving this Server's own to
-// others when it goes. Steps of Collect.
+// Whose the parts of an iteration are: taking over those of Servers that are gone, and giving this Server's
+// own to others when it goes. Steps of Collect.
 #include <algorithm>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "job/job.h"
 
 namespace msfl::job {
+namespace {
+
+constexpr std::chrono::seconds kTendingPatience(4);
+
+}  // namespace
 
 Task<> Phases::TakeOver(Job& job, std::vector<cache::Orphan> orphans) {
   for (const cache::Orphan& orphan : orphans) {
@@ -24,6 +30,24 @@ Task<> Phases::TakeOver(Job& job, std::vector<cache::Orphan> orphans) {
   }
 }
 
+Task<> Phases::Reclaim(Job& job) {
+  std::vector<cache::Orphan> orphans;
+  for (const recovery::PartKey& key : std::exchange(job.reclaimable_, {})) {
+    const cache::Node node = *job.node();
+    if (job.status_.state != cache::InstanceState::kRunning || key.in() != job.status_.current) continue;
+    const recovery::PartKey wanted = key;
+    const Result<bool> claimed = co_await job.replication_->Claim(wanted, node);
+    if (!claimed || !*claimed) {
+      MSFL_LOG(kWarning, "updates that were found on the disk can't be used: node="
+                             << key.part << (claimed ? "" : ": " + claimed.error().text));
+      continue;
+    }
+    orphans.push_back(cache::Orphan{key.part, node.id});
+  }
+  co_await TakeOver(job, std::move(orphans));
+  for (const auto& part : job.iteration_->taken_over()) part->holders.SetOnDisk(true);
+}
+
 Task<> Phases::TendHolders(Job& job) {
   const std::uint64_t wanted = job.replication_->replicas();
   if (wanted == 0 || job.status_.state != cache::InstanceState::kRunning) co_return;
@@ -33,8 +57,11 @@ Task<> Phases::TendHolders(Job& job) {
     for (const recovery::Holder& holder : part->holders.Get()) {
       if (!job.IsListed(holder.node_id)) part->holders.Drop(holder.node_id);
     }
-    static_cast<void>(
-        co_await job.replication_->Arrange(part, job.OwnerNode(), wanted, job.StopInAWhile()));
+    // Not for long: meanwhile this Server sees neither windows nor a cache that is away.
+    const auto stop = [&job, until = SteadyClock::now() + kTendingPatience] {
+      return job.stop_requested_ || SteadyClock::now() >= until;
+    };
+    static_cast<void>(co_await job.replication_->Arrange(part, job.OwnerNode(), wanted, stop));
   }
 }
 
@@ -52,16 +79,16 @@ Task<std::optional<Phase>> Phases::GiveUpPart(Job& job) {
     co_return next;
   }
   if (*yielded == cache::YieldVerdict::kYielded) {
-    MSFL_LOG(kWarning,
-             "this Server was taken for dead; another one answers for its updates: iteration=" << current.number);
+    MSFL_LOG(kWarning, "this Server was taken for dead; another one answers for its updates: iteration="
+                           << current.number);
     job.iteration_->Supersede();
   }
   job.look_now_ = true;
   co_return std::nullopt;
 }
 
-// Whoever still adds is waited for, and counted; who comes later is sent to another Server. The copies that others hold
-// are taken over by them once this Server is out of the cluster.
+// Whoever still adds is waited for, and counted; who comes later is sent to another Server. The copies that
+// others hold are taken over by them once this Server is out of the cluster.
 Task<Phase> Phases::HandOver(Job& job) {
   constexpr std::chrono::seconds kPatience(6);
   const SteadyClock::time_point until = SteadyClock::now() + kPatience;
@@ -70,7 +97,8 @@ Task<Phase> Phases::HandOver(Job& job) {
     const std::lock_guard lock(job.fault_mutex_);
     return !job.fault_.empty();
   }();
-  const bool nothing = iteration.taken_over().empty() && (iteration.superseded || iteration.sum.uploads() == 0);
+  const bool nothing =
+      iteration.taken_over().empty() && (iteration.superseded || iteration.sum.uploads() == 0);
   if (nothing || fault || job.options_.as_release_0_2 || !job.opened_) co_return Phase::kShutdown;
   recovery::Ledger& ledger = iteration.part->ledger;
   const bool paused = co_await ledger.Pause(until);
@@ -89,6 +117,12 @@ Task<Phase> Phases::HandOver(Job& job) {
     const auto held = co_await job.replication_->Arrange(part, job.OwnerNode(), wanted, stop);
     if (held && *held > 0) {
       MSFL_LOG(kWarning, "this Server stops and leaves its updates to another one: updates="
+                             << part->sum.uploads() << " iteration=" << part->key.iteration);
+      continue;
+    }
+    const bool kept = co_await job.replication_->KeepOnDisk(part, job.OwnerNode(), stop);
+    if (kept) {
+      MSFL_LOG(kWarning, "this Server stops, the last one, and leaves its updates on the disk: updates="
                              << part->sum.uploads() << " iteration=" << part->key.iteration);
     } else {
       MSFL_LOG(kWarning, "no other Server can take the updates of this one, which are lost: updates="

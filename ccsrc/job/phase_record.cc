@@ -14,12 +14,12 @@ namespace {
 
 constexpr std::int64_t kMostUnrecorded = 3;
 // For what the other Servers have to tell, and for a cache that does not answer.
-constexpr std::chrono::seconds kOthersPatience(2);
+constexpr std::chrono::seconds kOthersPatience(2), kCachePatience(15);
 constexpr std::chrono::milliseconds kLook(200);
 // Of a Server that is alive the heartbeat comes every second. One that was killed holds up an iteration or
 // two and not every one until its heartbeat has run out.
 constexpr std::int64_t kSilentMs = 2'500;
-constexpr std::chrono::seconds kSinceAway(12);
+constexpr std::chrono::milliseconds kSinceAway(2'000);
 
 }  // namespace
 
@@ -41,7 +41,7 @@ Task<> Phases::Record(Job& job, IterationEnded ended) {
 // heard everybody.
 Task<> Phases::Summarise(Job& job, IterationEnded& ended) {
   const std::string id = job.node()->id, own = EncodeSummary(ended);
-  const SteadyClock::time_point others_by = SteadyClock::now() + kOthersPatience;
+  const SteadyClock::time_point begun = SteadyClock::now(), others_by = begun + kOthersPatience;
   const SteadyClock::time_point recorded_by =
       SteadyClock::now() + std::chrono::milliseconds(job.options_.record_patience_ms);
   cache::Summaries told;
@@ -52,7 +52,8 @@ Task<> Phases::Summarise(Job& job, IterationEnded& ended) {
     const Result<cache::Summaries> answer = co_await job.store_.Summarise(key, id, text);
     const SteadyClock::time_point now = SteadyClock::now();
     if (!answer) {
-      if (now < others_by && !job.stop_requested_) {
+      // The writer may be gone as well, and what it had been told with the cache: then this one is it.
+      if (now < (ended.writer ? others_by : begun + kCachePatience) && !job.stop_requested_) {
         co_await job.wakeup_.Wait(now + kLook);
         continue;
       }
@@ -88,7 +89,8 @@ Task<bool> Phases::AllHaveTold(Job& job, const cache::Summaries& told) {
     job.awaited_.emplace();
     // While the cache was away nobody's heartbeat was renewed.
     const SteadyClock::time_point missed{SteadyClock::duration(job.cache_missed_ns_.load())};
-    const bool was_away = SteadyClock::now() - kSinceAway < missed;
+    const std::chrono::milliseconds dead_after(job.options_.dead_after_ms);
+    const bool was_away = SteadyClock::now() - dead_after - kSinceAway < missed;
     for (const cache::JobStore::ListedServer& server : *servers) {
       if (was_away ? server.heartbeat_left_ms > 0 : server.silent_ms < kSilentMs)
         job.awaited_->push_back(server.node.id);

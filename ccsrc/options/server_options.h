@@ -92,6 +92,12 @@ struct ServerOptions {
 
   // How many other Servers hold each update before it is counted (recovery.replicas).
   std::uint64_t recovery_replicas = 0;
+  // Where a Server alone keeps updates (recovery.journal), and the last one its sum when it stops; empty:
+  // nowhere.
+  std::string recovery_folder;
+  bool recovery_journal = false;
+  // How long a Server may be without a heartbeat until others take it for dead (recovery.dead_after).
+  std::uint64_t dead_after_ms = 10'000;
 };
 
 }  // namespace msfl

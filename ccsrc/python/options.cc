@@ -55,7 +55,10 @@ void BindOptions(py::module_& module) {
       .def_readwrite("record_patience_ms", &ServerOptions::record_patience_ms)
       .def_readwrite("hold_ms", &ServerOptions::hold_ms)
       .def_readwrite("evaluation_items", &ServerOptions::evaluation_items)
-      .def_readwrite("recovery_replicas", &ServerOptions::recovery_replicas);
+      .def_readwrite("recovery_replicas", &ServerOptions::recovery_replicas)
+      .def_readwrite("recovery_folder", &ServerOptions::recovery_folder)
+      .def_readwrite("recovery_journal", &ServerOptions::recovery_journal)
+      .def_readwrite("dead_after_ms", &ServerOptions::dead_after_ms);
   DefNested(cls, "start_fl_job_threshold", &ServerOptions::round, &RoundOptions::start_fl_job_threshold);
   DefNested(cls, "update_model_ratio", &ServerOptions::round, &RoundOptions::update_model_ratio);
   DefNested(cls, "start_fl_job_time_window", &ServerOptions::round, &RoundOptions::start_fl_job_time_window);

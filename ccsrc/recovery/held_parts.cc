@@ -52,8 +52,8 @@ struct PieceName {
 
 }  // namespace
 
-struct HeldParts::Update {
-  Update(const schema::PeerRequest& request, const schema::HoldQuestion& question)
+struct HeldParts::HoldMessage {
+  HoldMessage(const schema::PeerRequest& request, const schema::HoldQuestion& question)
       : key(KeyOf(*question.of())),
         piece(request, *question.piece()),
         features(question.features()),
@@ -63,6 +63,25 @@ struct HeldParts::Update {
         eval_data_size(question.eval_data_size()),
         loss(question.loss()),
         accuracy(question.accuracy()) {}
+  // Where in its piece the values of each feature are. False if it makes no sense.
+  bool ReadValues(const model::Layout& layout, std::span<const std::uint8_t> bytes,
+                  std::vector<model::Contribution>& values) const {
+    if (features > layout.features().size()) return false;
+    const std::uint64_t table = features * 2 * sizeof(std::uint64_t);
+    if (table > bytes.size()) return false;
+    const std::span<const std::uint8_t> floats = bytes.subspan(table);
+    for (std::uint64_t i = 0; i < features; ++i) {
+      std::uint64_t row[2];
+      std::memcpy(row, bytes.data() + i * sizeof row, sizeof row);
+      const bool known = row[0] < layout.features().size();
+      const std::uint64_t size = known ? layout.features()[row[0]].elements * sizeof(float) : 0;
+      if (!known || row[1] % sizeof(float) != 0 || row[1] > floats.size() || size > floats.size() - row[1])
+        return false;
+      values.push_back({row[0], reinterpret_cast<const float*>(floats.data() + row[1])});
+    }
+    return true;
+  }
+
   const PartKey key;
   const PieceName piece;
   const std::uint64_t features, sequence;
@@ -71,8 +90,8 @@ struct HeldParts::Update {
   const float loss, accuracy;
 };
 
-struct HeldParts::Copy {
-  Copy(const schema::PeerRequest& request, const schema::CopyQuestion& question)
+struct HeldParts::CopyMessage {
+  CopyMessage(const schema::PeerRequest& request, const schema::CopyQuestion& question)
       : key(KeyOf(*question.of())), piece(request, *question.piece()), uploads(question.uploads()) {
     metrics.loss = question.loss();
     metrics.accuracy = question.accuracy();
@@ -82,6 +101,21 @@ struct HeldParts::Copy {
     for (const schema::LedgerEntry* entry : *question.unsettled())
       unsettled.emplace(entry->sequence(), HeldUpdateOf(*entry));
   }
+  // The part that its piece makes. Null if that has another size.
+  std::shared_ptr<Part> Make(std::shared_ptr<const model::Layout> layout, BufferPool& pool,
+                             std::span<const std::uint8_t> bytes) const {
+    const auto part = std::make_shared<Part>(key, layout, pool);
+    part->SetMetrics(metrics);
+    if (uploads == 0) return part;
+    std::vector<std::uint64_t> sizes(layout->features().size());
+    const std::size_t table = sizes.size() * sizeof(std::uint64_t);
+    if (bytes.size() != table + layout->aggregated_elements() * sizeof(double)) return nullptr;
+    std::memcpy(sizes.data(), bytes.data(), table);
+    const std::span<double> sums = part->sum.Restore(sizes, uploads);
+    std::memcpy(sums.data(), bytes.data() + table, sums.size_bytes());
+    return part;
+  }
+
   const PartKey key;
   const PieceName piece;
   const std::uint64_t uploads;
@@ -108,7 +142,7 @@ void HeldParts::Enter(const std::string& instance, std::uint64_t iteration) {
 
 Task<net::PeerAnswer> HeldParts::AnswerHold(std::shared_ptr<HeldParts> self,
                                             const schema::PeerRequest& request) {
-  const auto update = std::make_shared<const Update>(request, *request.question_as_HoldQuestion());
+  const auto update = std::make_shared<const HoldMessage>(request, *request.question_as_HoldQuestion());
   const FetchKey key(update->key, update->sequence);
   std::shared_ptr<Fetch> fetch;
   std::shared_ptr<Mirror> mirror;
@@ -139,14 +173,14 @@ Task<net::PeerAnswer> HeldParts::AnswerHold(std::shared_ptr<HeldParts> self,
 
 Task<net::PeerAnswer> HeldParts::AnswerCopy(std::shared_ptr<HeldParts> self,
                                             const schema::PeerRequest& request) {
-  const auto copy = std::make_shared<const Copy>(request, *request.question_as_CopyQuestion());
+  const auto copy = std::make_shared<const CopyMessage>(request, *request.question_as_CopyQuestion());
   const FetchKey key(copy->key, 0);
   std::shared_ptr<Fetch> fetch;
   bool begins = false;
   {
     const std::lock_guard lock(self->mutex_);
-    const bool beyond = self->entered_.instance == copy->key.instance &&
-                        self->entered_.number > copy->key.iteration;
+    const bool beyond =
+        self->entered_.instance == copy->key.instance && self->entered_.number > copy->key.iteration;
     if (beyond) co_return Refuse(Code::Gone, "it has left that iteration");
     if (self->layout_ == nullptr) co_return Refuse(Code::NotYet, "it has no model yet");
     const auto found = self->mirrors_.find(copy->key);
@@ -211,7 +245,7 @@ Peers::Question HeldParts::Piece(const std::string& node_id, const std::string& 
 }
 
 Task<> HeldParts::FetchUpdate(std::shared_ptr<HeldParts> self, std::shared_ptr<Mirror> mirror,
-                              std::shared_ptr<Fetch> fetch, std::shared_ptr<const Update> update,
+                              std::shared_ptr<Fetch> fetch, std::shared_ptr<const HoldMessage> update,
                               net::LiveHold) {
   const FetchKey key(update->key, update->sequence);
   LostCoroutine lost([&] { self->End(key, *fetch, "there may be no memory for it"); });
@@ -226,8 +260,8 @@ Task<> HeldParts::FetchUpdate(std::shared_ptr<HeldParts> self, std::shared_ptr<M
       LostCoroutine room([&] { self->LeaveRoom(update->piece.bytes); });  // whatever comes
       Buffer memory = self->pool_->Take(std::max<std::size_t>(update->piece.bytes, 1));
       const std::span<std::uint8_t> bytes(memory.data(), update->piece.bytes);
-      Peers::Question question = self->Piece(update->piece.node_id, update->piece.address,
-                                             update->piece.name, bytes, fetch);
+      Peers::Question question =
+          self->Piece(update->piece.node_id, update->piece.address, update->piece.name, bytes, fetch);
       const Result<void> fetched = co_await Peers::Ask(self->peers_, std::move(question));
       if (!fetched) {
         fault = fetched.error().text;
@@ -265,22 +299,10 @@ void HeldParts::LeaveRoom(std::uint64_t bytes) {
 }
 
 Task<std::string> HeldParts::Add(std::shared_ptr<HeldParts> self, std::shared_ptr<Mirror> mirror,
-                                 std::shared_ptr<const Update> update, std::span<const std::uint8_t> bytes) {
-  const model::Layout& layout = *self->layout_;
-  const std::uint64_t table = update->features * 2 * sizeof(std::uint64_t);
-  if (update->features > layout.features().size() || table > bytes.size())
-    co_return std::string("the update can't be read");
+                                 std::shared_ptr<const HoldMessage> update,
+                                 std::span<const std::uint8_t> bytes) {
   std::vector<model::Contribution> values;
-  const std::span<const std::uint8_t> floats = bytes.subspan(table);
-  for (std::uint64_t i = 0; i < update->features; ++i) {
-    std::uint64_t row[2];
-    std::memcpy(row, bytes.data() + i * sizeof row, sizeof row);
-    const bool known = row[0] < layout.features().size();
-    const std::uint64_t size = known ? layout.features()[row[0]].elements * sizeof(float) : 0;
-    if (!known || row[1] % sizeof(float) != 0 || row[1] > floats.size() || size > floats.size() - row[1])
-      co_return std::string("the update can't be read");
-    values.push_back({row[0], reinterpret_cast<const float*>(floats.data() + row[1])});
-  }
+  if (!update->ReadValues(*self->layout_, bytes, values)) co_return std::string("the update can't be read");
   {
     const std::lock_guard lock(self->mutex_);
     if (mirror->taken || mirror->broken) co_return std::string("it does not hold that part");
@@ -309,35 +331,26 @@ Task<std::string> HeldParts::Add(std::shared_ptr<HeldParts> self, std::shared_pt
 }
 
 Task<> HeldParts::FetchCopy(std::shared_ptr<HeldParts> self, std::shared_ptr<Fetch> fetch,
-                            std::shared_ptr<const Copy> copy, net::LiveHold) {
+                            std::shared_ptr<const CopyMessage> copy, net::LiveHold) {
   const FetchKey key(copy->key, 0);
   LostCoroutine lost([&] { self->End(key, *fetch, "there may be no memory for it"); });
   std::string fault;
   try {
-    const auto part = std::make_shared<Part>(copy->key, self->layout_, *self->pool_);
-    const std::size_t features = self->layout_->features().size();
-    const std::uint64_t expected =
-        features * sizeof(std::uint64_t) + self->layout_->aggregated_elements() * sizeof(double);
-    if (copy->uploads > 0 && copy->piece.bytes != expected) {
-      fault = "its model has another size";
-    } else if (copy->uploads > 0) {
-      Buffer memory = self->pool_->Take(expected);
-      const std::span<std::uint8_t> bytes(memory.data(), expected);
+    const std::uint64_t most = self->layout_->features().size() * sizeof(std::uint64_t) +
+                               self->layout_->aggregated_elements() * sizeof(double);
+    Buffer memory;
+    std::span<std::uint8_t> bytes;
+    if (copy->uploads > 0 && copy->piece.bytes != most) fault = "its model has another size";
+    if (copy->uploads > 0 && fault.empty()) {
+      memory = self->pool_->Take(most);
+      bytes = std::span<std::uint8_t>(memory.data(), most);
       Peers::Question question =
           self->Piece(copy->piece.node_id, copy->piece.address, copy->piece.name, bytes, fetch);
       const Result<void> fetched = co_await Peers::Ask(self->peers_, std::move(question));
-      if (!fetched) {
-        fault = fetched.error().text;
-      } else {
-        std::vector<std::uint64_t> sizes(features);
-        std::memcpy(sizes.data(), bytes.data(), features * sizeof(std::uint64_t));
-        const std::span<double> sums = part->sum.Restore(sizes, copy->uploads);
-        std::memcpy(sums.data(), bytes.data() + features * sizeof(std::uint64_t), sums.size_bytes());
-      }
+      if (!fetched) fault = fetched.error().text;
     }
     if (fault.empty()) {
-      part->SetMetrics(copy->metrics);
-      const auto mirror = std::make_shared<Mirror>(part);
+      const auto mirror = std::make_shared<Mirror>(copy->Make(self->layout_, *self->pool_, bytes));
       mirror->unsettled = copy->unsettled;
       const std::lock_guard lock(self->mutex_);
       auto& place = self->mirrors_[copy->key];
@@ -352,6 +365,42 @@ Task<> HeldParts::FetchCopy(std::shared_ptr<HeldParts> self, std::shared_ptr<Fet
   }
   lost.Ended();
   self->End(key, *fetch, std::move(fault));
+}
+
+std::string HeldParts::Replay(std::span<const std::uint8_t> head, std::span<const std::uint8_t> payload) {
+  const schema::PeerRequest* const request = collective::VerifyRequest(head);
+  if (request == nullptr) return "it can't be read";
+  if (request->question_type() == schema::PeerQuestion::CopyQuestion) {
+    const CopyMessage copy(*request, *request->question_as_CopyQuestion());
+    std::shared_ptr<Part> part = copy.Make(layout_, *pool_, payload);
+    if (part == nullptr) return "it is of another model";
+    const auto mirror = std::make_shared<Mirror>(std::move(part));
+    mirror->unsettled = copy.unsettled;
+    const std::lock_guard lock(mutex_);
+    mirrors_[copy.key] = mirror;
+    return {};
+  }
+  if (request->question_type() != schema::PeerQuestion::HoldQuestion) return "it can't be read";
+  const HoldMessage update(*request, *request->question_as_HoldQuestion());
+  std::vector<model::Contribution> values;
+  if (!update.ReadValues(*layout_, payload, values)) return "it is of another model";
+  const std::lock_guard lock(mutex_);
+  const auto found = mirrors_.find(update.key);
+  if (found == mirrors_.end()) return "it does not begin at its beginning";
+  Mirror& mirror = *found->second;
+  mirror.part->sum.Add(values, update.data_size);
+  mirror.part->AddMetrics(update.loss, update.data_size, update.accuracy, update.eval_data_size);
+  const std::uint64_t settled_below = request->question_as_HoldQuestion()->settled_below();
+  mirror.unsettled.erase(mirror.unsettled.begin(), mirror.unsettled.lower_bound(settled_below));
+  mirror.unsettled.emplace(update.sequence, update.update);
+  return {};
+}
+
+std::vector<PartKey> HeldParts::Keys() const {
+  std::vector<PartKey> keys;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [key, mirror] : mirrors_) keys.push_back(key);
+  return keys;
 }
 
 Task<std::optional<HeldParts::Taken>> HeldParts::Take(std::shared_ptr<HeldParts> self, PartKey key) {

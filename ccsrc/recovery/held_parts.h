@@ -6,22 +6,21 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/buffer.h"
 #include "base/task.h"
 #include "base/wait_list.h"
-#include "collective/messages.h"
 #include "model/layout.h"
 #include "net/live_count.h"
 #include "net/peer_server.h"
+#include "recovery/messages.h"
 #include "recovery/part.h"
 #include "recovery/peers.h"
 
 namespace msfl::recovery {
-
-namespace schema = collective::schema;
 
 // Thread-safe.
 class HeldParts {
@@ -36,8 +35,15 @@ class HeldParts {
 
   // `request` asks a HoldQuestion, a CopyQuestion. Each is fetched by a coroutine of its own, which whoever
   // asks again joins.
-  static Task<net::PeerAnswer> AnswerHold(std::shared_ptr<HeldParts> self, const schema::PeerRequest& request);
-  static Task<net::PeerAnswer> AnswerCopy(std::shared_ptr<HeldParts> self, const schema::PeerRequest& request);
+  static Task<net::PeerAnswer> AnswerHold(std::shared_ptr<HeldParts> self,
+                                          const schema::PeerRequest& request);
+  static Task<net::PeerAnswer> AnswerCopy(std::shared_ptr<HeldParts> self,
+                                          const schema::PeerRequest& request);
+
+  // The same from a journal: a request as it was written, with what was its piece. What is wrong with it, or
+  // nothing. Blocks.
+  std::string Replay(std::span<const std::uint8_t> head, std::span<const std::uint8_t> payload);
+  std::vector<PartKey> Keys() const;
 
   // To take a part over: from here on nothing is added to it. Null if it is not held.
   struct Taken {
@@ -73,15 +79,16 @@ class HeldParts {
   static Task<net::PeerAnswer> Await(std::shared_ptr<HeldParts> self, std::shared_ptr<Fetch> fetch,
                                      std::uint32_t wait_ms);
   // Both end their fetch.
-  struct Update;
-  struct Copy;
+  struct HoldMessage;
+  struct CopyMessage;
   static Task<> FetchUpdate(std::shared_ptr<HeldParts> self, std::shared_ptr<Mirror> mirror,
-                            std::shared_ptr<Fetch> fetch, std::shared_ptr<const Update> update,
+                            std::shared_ptr<Fetch> fetch, std::shared_ptr<const HoldMessage> update,
                             net::LiveHold live);
   static Task<> FetchCopy(std::shared_ptr<HeldParts> self, std::shared_ptr<Fetch> fetch,
-                          std::shared_ptr<const Copy> copy, net::LiveHold live);
+                          std::shared_ptr<const CopyMessage> copy, net::LiveHold live);
   static Task<std::string> Add(std::shared_ptr<HeldParts> self, std::shared_ptr<Mirror> mirror,
-                               std::shared_ptr<const Update> update, std::span<const std::uint8_t> bytes);
+                               std::shared_ptr<const HoldMessage> update,
+                               std::span<const std::uint8_t> bytes);
   static Task<> AwaitRoom(std::shared_ptr<HeldParts> self, std::shared_ptr<Fetch> fetch, std::uint64_t bytes);
   void LeaveRoom(std::uint64_t bytes);
   Peers::Question Piece(const std::string& node_id, const std::string& address, const std::string& name,

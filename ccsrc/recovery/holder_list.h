@@ -28,6 +28,16 @@ class HolderList {
     const std::lock_guard lock(mutex_);
     return holders_;
   }
+  // The disk of this Server is one, too.
+  bool on_disk() const {
+    const std::lock_guard lock(mutex_);
+    return on_disk_;
+  }
+  void SetOnDisk(bool on_disk) {
+    const std::lock_guard lock(mutex_);
+    if (on_disk_ != on_disk) recorded_ = false;
+    on_disk_ = on_disk;
+  }
   // For what is added now there is a record with exactly these holders.
   bool recorded() const {
     const std::lock_guard lock(mutex_);
@@ -52,11 +62,15 @@ class HolderList {
     const auto found = failed_.find(node_id);
     return found != failed_.end() && SteadyClock::now() < found->second;
   }
-  // `ids` are in the record.
-  void SetRecorded(const std::vector<std::string>& ids) {
+  // As the record has them: node ids, and `disk`.
+  std::vector<std::string> Words() const {
     const std::lock_guard lock(mutex_);
-    const auto same = [](const Holder& holder, const std::string& id) { return holder.node_id == id; };
-    recorded_ = std::ranges::equal(holders_, ids, same);
+    return AllWords();
+  }
+  // These are in the record.
+  void SetRecorded(const std::vector<std::string>& words) {
+    const std::lock_guard lock(mutex_);
+    recorded_ = AllWords() == words;
   }
 
   // One at a time arranges who holds the part.
@@ -80,12 +94,19 @@ class HolderList {
   }
 
  private:
+  std::vector<std::string> AllWords() const {
+    std::vector<std::string> words;
+    for (const Holder& holder : holders_) words.push_back(holder.node_id);
+    if (on_disk_) words.emplace_back("disk");
+    return words;
+  }
+
   mutable std::mutex mutex_;
   WaitList waiters_;
   std::vector<Holder> holders_;
   std::map<std::string, SteadyClock::time_point> failed_;
   SteadyClock::time_point next_search_;
-  bool recorded_ = false, arranging_ = false;
+  bool recorded_ = false, arranging_ = false, on_disk_ = false;
 };
 
 }  // namespace msfl::recovery

@@ -31,7 +31,8 @@ class Ledger {
   // What becomes of it is decided in the cache.
   void Settle(std::uint64_t sequence);
 
-  // Nothing is added from here until Resume(). False, without a pause, if somebody is still adding at `until`.
+  // Nothing is added from here until Resume(). False, without a pause, if somebody is still adding at
+  // `until`.
   Task<bool> Pause(SteadyClock::time_point until);
   void Resume();
 

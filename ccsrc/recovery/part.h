@@ -1,4 +1,5 @@
-// A part: what is counted under one Server in one iteration. Its owner has the sum, holders have copies of it.
+// A part: what is counted under one Server in one iteration. Its owner has the sum, holders have copies of
+// it.
 #pragma once
 
 #include <compare>

@@ -110,7 +110,8 @@ net::PeerAnswer Peers::AnswerPiece(std::shared_ptr<Peers> self, const std::strin
   }
   answer.payload = (*reader)->payload;
   answer.stall = kStall;
-  answer.owner = std::shared_ptr<const void>(reader.get(), [reader, read](const void*) { read(reader->get()); });
+  answer.owner =
+      std::shared_ptr<const void>(reader.get(), [reader, read](const void*) { read(reader->get()); });
   return answer;
 }
 

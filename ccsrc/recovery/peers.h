@@ -36,9 +36,9 @@ class Peers {
   struct Question {
     Peer peer;
     std::function<collective::Bytes(const collective::Envelope&)> encode;
-    std::span<std::uint8_t> into;              // the whole payload of the answer
-    std::function<void()> progress;            // called while it comes; may be empty
-    std::function<bool()> stop;                // asked every few milliseconds
+    std::span<std::uint8_t> into;               // the whole payload of the answer
+    std::function<void()> progress;             // called while it comes; may be empty
+    std::function<bool()> stop;                 // asked every few milliseconds
     std::chrono::milliseconds patience{3'000};  // without moving on
   };
   // On the caller's loop. Errors as those of Exchange::FetchModel.

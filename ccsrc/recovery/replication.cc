@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "collective/undertaking.h"
 #include "recovery/held_parts.h"
+#include "recovery/journal.h"
 #include "recovery/peers.h"
 
 namespace msfl::recovery {
@@ -30,62 +31,6 @@ Task<> Rest(milliseconds time) {
   co_await timer.async_wait(kAwait);
 }
 
-flatbuffers::Offset<schema::PartName> EncodeName(flatbuffers::FlatBufferBuilder& builder,
-                                                 const PartKey& key) {
-  const auto instance = builder.CreateString(key.instance);
-  const auto part = builder.CreateString(key.part);
-  return schema::CreatePartName(builder, instance, key.iteration, part);
-}
-
-flatbuffers::Offset<schema::LedgerEntry> EncodeEntry(flatbuffers::FlatBufferBuilder& builder,
-                                                     std::uint64_t sequence,
-                                                     const cache::HeldUpdate& update) {
-  const auto fl_id = builder.CreateString(update.fl_id);
-  const auto nonce = builder.CreateString(update.nonce);
-  const auto digest = builder.CreateString(update.digest);
-  return schema::CreateLedgerEntry(builder, sequence, fl_id, nonce, digest);
-}
-
-flatbuffers::Offset<schema::Piece> EncodePiece(flatbuffers::FlatBufferBuilder& builder,
-                                               const std::string& address, const std::string& name,
-                                               std::uint64_t bytes) {
-  const auto where = builder.CreateString(address);
-  const auto text = builder.CreateString(name);
-  return schema::CreatePiece(builder, where, text, bytes);
-}
-
-// The values of an update as one range of memory, with a table of where each feature's begin.
-struct UpdatePiece {
-  UpdatePiece(const model::Layout& layout, std::span<const model::Contribution> values) {
-    const std::uint8_t *first = nullptr, *last = nullptr;
-    const auto is_first = [&](std::size_t feature) {
-      return std::ranges::none_of(rows, [&](const Row& row) { return row.feature == feature; });
-    };
-    // Of a feature that is named twice the last one counts.
-    for (auto at = values.rbegin(); at != values.rend(); ++at) {
-      const model::Feature& feature = layout.features()[at->feature];
-      if (!feature.require_aggr || (values.size() > layout.features().size() && !is_first(at->feature)))
-        continue;
-      const auto* const begin = reinterpret_cast<const std::uint8_t*>(at->values);
-      const std::uint8_t* const end = begin + feature.elements * sizeof(float);
-      if (first == nullptr || begin < first) first = begin;
-      if (last == nullptr || end > last) last = end;
-      rows.push_back({at->feature, reinterpret_cast<std::uintptr_t>(begin)});
-    }
-    for (Row& row : rows) row.offset -= reinterpret_cast<std::uintptr_t>(first);
-    payload.Add(rows.data(), rows.size() * sizeof(Row));
-    payload.Add(first, static_cast<std::size_t>(last - first));
-    bytes = rows.size() * sizeof(Row) + static_cast<std::size_t>(last - first);
-  }
-  struct Row {
-    std::uint64_t feature;
-    std::uint64_t offset;
-  };
-  std::vector<Row> rows;
-  net::GatherBuffers payload;
-  std::uint64_t bytes = 0;
-};
-
 }  // namespace
 
 struct Replication::Impl {
@@ -93,13 +38,15 @@ struct Replication::Impl {
       : store(job_store),
         options(std::move(given)),
         peers(std::make_shared<Peers>(options.fl_name, options.node_id, options.tcp_address)),
-        held(std::make_shared<HeldParts>(peers, std::move(pool), options.fetch_memory)) {}
+        held(std::make_shared<HeldParts>(peers, std::move(pool), options.fetch_memory)) {
+    if (options.journal) journal = std::make_unique<Journal>(options.folder, options.fl_name);
+  }
 
   using Self = std::shared_ptr<Impl>;
   using Stop = std::function<bool()>;
   static Task<bool> Hold(Self self, std::shared_ptr<Part> part, Update update, OwnerNode owner, Stop stop);
   static Task<> HoldBy(Self self, std::shared_ptr<Part> part, std::shared_ptr<const Update> update,
-                       std::uint64_t features, std::uint64_t bytes, Holder holder,
+                       std::shared_ptr<const UpdatePiece> piece, Holder holder,
                        std::shared_ptr<std::set<std::string>> held_by, Stop stop);
   static Task<Result<std::size_t>> Arrange(Self self, std::shared_ptr<Part> part, OwnerNode owner,
                                            std::size_t wanted, Stop stop);
@@ -107,6 +54,15 @@ struct Replication::Impl {
                                         std::size_t wanted, Stop stop);
   static Task<bool> CopyTo(Self self, std::shared_ptr<Part> part, Holder holder, Stop stop);
   static Task<Result<void>> GiveCopy(Self self, std::shared_ptr<Part> part, Holder holder, Stop stop);
+  static Task<> Write(Self self, std::shared_ptr<Part> part, std::shared_ptr<const Update> update,
+                      std::shared_ptr<const UpdatePiece> piece);
+  collective::Envelope ToDisk() const {
+    collective::Envelope envelope;
+    envelope.fl_name = options.fl_name;
+    envelope.sender = options.node_id;
+    envelope.receiver = "disk";
+    return envelope;
+  }
   bool IsArranged(const Part& part, std::size_t wanted) const {
     return part.holders.recorded() && (part.holders.Get().size() >= wanted || !part.holders.MaySearch());
   }
@@ -115,28 +71,30 @@ struct Replication::Impl {
   const ReplicationOptions options;
   const std::shared_ptr<Peers> peers;
   const std::shared_ptr<HeldParts> held;
+  std::unique_ptr<Journal> journal;   // made when there is something to be written
+  std::vector<Journal::Found> found;  // of other processes; theirs as long as they are here
+  cache::IterationKey entered;
   std::shared_ptr<const model::Layout> layout;
   std::atomic<std::uint64_t> pieces{0}, copies{0}, taken_over{0}, dropped{0};
 };
 
 Task<bool> Replication::Impl::Hold(Self self, std::shared_ptr<Part> part, Update update, OwnerNode owner,
                                    Stop stop) {
-  const UpdatePiece piece(*self->layout, update.values);
+  const auto piece = std::make_shared<const UpdatePiece>(*self->layout, update.values);
   const auto shared = std::make_shared<const Update>(update);
   const auto held_by = std::make_shared<std::set<std::string>>();
-  Peers::Offer offer(*self->peers, update.id.nonce, piece.payload);
+  Peers::Offer offer(*self->peers, update.id.nonce, piece->payload());
   bool failed = false, held = false;
   try {
+    if (self->options.journal && part->holders.on_disk()) co_await Write(self, part, shared, piece);
     while (!stop()) {
-      const Result<std::size_t> arranged =
-          co_await Arrange(self, part, owner, self->options.replicas, stop);
+      const Result<std::size_t> arranged = co_await Arrange(self, part, owner, self->options.replicas, stop);
       held = !arranged && arranged.error().code != Errc::kStopping;  // the count will say so, too
       if (!arranged) break;
       std::vector<Task<>> tasks;
       for (const Holder& holder : part->holders.Get()) {
         if (held_by->contains(holder.node_id)) continue;
-        tasks.push_back(
-            HoldBy(self, part, shared, piece.rows.size(), piece.bytes, holder, held_by, stop));
+        tasks.push_back(HoldBy(self, part, shared, piece, holder, held_by, stop));
       }
       held = tasks.empty() && part->holders.recorded();
       if (held) break;
@@ -152,21 +110,21 @@ Task<bool> Replication::Impl::Hold(Self self, std::shared_ptr<Part> part, Update
   co_return held;
 }
 
+Task<> Replication::Impl::Write(Self self, std::shared_ptr<Part> part, std::shared_ptr<const Update> update,
+                                std::shared_ptr<const UpdatePiece> piece) {
+  collective::Bytes request = EncodeHold(self->ToDisk(), *part, *update, *piece, {});
+  const bool written = co_await self->journal->Append(std::move(request), piece->payload());
+  if (!written) part->holders.SetOnDisk(false);  // nothing is counted before the record says so, too
+}
+
 Task<> Replication::Impl::HoldBy(Self self, std::shared_ptr<Part> part, std::shared_ptr<const Update> update,
-                                 std::uint64_t features, std::uint64_t bytes, Holder holder,
+                                 std::shared_ptr<const UpdatePiece> piece, Holder holder,
                                  std::shared_ptr<std::set<std::string>> held_by, Stop stop) {
   Peers::Question question;
   question.peer = Peer{holder.node_id, holder.address};
   question.stop = stop;
   question.encode = [&](const collective::Envelope& envelope) {
-    flatbuffers::FlatBufferBuilder builder;
-    const auto name = EncodeName(builder, part->key);
-    const auto piece = EncodePiece(builder, self->peers->address(), update->id.nonce, bytes);
-    const auto entry = EncodeEntry(builder, update->sequence, update->id);
-    return collective::EncodeRequest(
-        builder, envelope,
-        schema::CreateHoldQuestion(builder, name, piece, features, entry, part->ledger.settled_below(),
-                                   update->data_size, update->eval_data_size, update->loss, update->accuracy));
+    return EncodeHold(envelope, *part, *update, *piece, {self->peers->address(), update->id.nonce});
   };
   const Result<void> done = co_await Peers::Ask(self->peers, std::move(question));
   if (done) {
@@ -228,21 +186,20 @@ Task<Result<bool>> Replication::Impl::ArrangeOnce(Self self, std::shared_ptr<Par
     const bool copied = co_await CopyTo(self, part, holder, stop);
     if (!copied) part->holders.Drop(id);
   }
-  std::vector<std::string> ids;
-  for (const Holder& holder : part->holders.Get()) ids.push_back(holder.node_id);
-  if (ids.size() < wanted) part->holders.SetNextSearch(SteadyClock::now() + kNextSearch);
+  const std::size_t count = part->holders.Get().size();
+  const std::vector<std::string> words = part->holders.Words();
+  if (count < wanted) part->holders.SetNextSearch(SteadyClock::now() + kNextSearch);
   if (tried == 0 && part->holders.recorded()) co_return true;
   const cache::Node node = owner();
   const cache::IterationKey in = part->key.in();
   const std::string name = part->key.part;
-  const Result<cache::SetHoldersVerdict> verdict = co_await self->store.SetHolders(in, name, node, ids);
+  const Result<cache::SetHoldersVerdict> verdict = co_await self->store.SetHolders(in, name, node, words);
   if (!verdict) co_return false;
   switch (*verdict) {
     case cache::SetHoldersVerdict::kDone:
-      part->holders.SetRecorded(ids);
-      if (ids.size() < wanted && tried > 0) {
-        MSFL_LOG(kWarning, "updates of this Server are held by " << ids.size() << " others instead of "
-                                                                 << wanted);
+      part->holders.SetRecorded(words);
+      if (count < wanted && tried > 0) {
+        MSFL_LOG(kWarning, "updates of this Server are held by " << count << " others instead of " << wanted);
       }
       co_return true;
     case cache::SetHoldersVerdict::kNotListed:
@@ -279,36 +236,16 @@ Task<bool> Replication::Impl::CopyTo(Self self, std::shared_ptr<Part> part, Hold
 
 Task<Result<void>> Replication::Impl::GiveCopy(Self self, std::shared_ptr<Part> part, Holder holder,
                                                Stop stop) {
-  std::vector<std::uint64_t> sizes(self->layout->features().size());
-  for (std::size_t i = 0; i < sizes.size(); ++i) sizes[i] = part->sum.data_size(i);
-  const std::uint64_t uploads = part->sum.uploads();
+  const CopyPiece piece(*part, *self->layout);
   const std::vector<LedgerEntry> unsettled = part->ledger.Unsettled();
-  net::GatherBuffers payload;
-  std::uint64_t bytes = 0;
-  if (uploads > 0) {
-    payload.Add(sizes.data(), sizes.size() * sizeof sizes[0]);
-    payload.Add(part->sum.sums().data(), part->sum.sums().size_bytes());
-    bytes = sizes.size() * sizeof sizes[0] + part->sum.sums().size_bytes();
-  }
   const std::string name = "copy " + std::to_string(++self->pieces);
   Peers::Question question;
   question.peer = Peer{holder.node_id, holder.address};
   question.stop = stop;
   question.encode = [&](const collective::Envelope& envelope) {
-    flatbuffers::FlatBufferBuilder builder;
-    const auto of = EncodeName(builder, part->key);
-    const auto piece = EncodePiece(builder, self->peers->address(), name, bytes);
-    std::vector<flatbuffers::Offset<schema::LedgerEntry>> entries;
-    for (const LedgerEntry& entry : unsettled)
-      entries.push_back(EncodeEntry(builder, entry.sequence, entry.update));
-    const auto list = builder.CreateVector(entries);
-    const model::MetricSums metrics = part->metrics();
-    return collective::EncodeRequest(
-        builder, envelope,
-        schema::CreateCopyQuestion(builder, of, piece, uploads, list, metrics.data_size,
-                                   metrics.eval_data_size, metrics.loss, metrics.accuracy));
+    return EncodeCopy(envelope, *part, unsettled, piece, {self->peers->address(), name});
   };
-  Peers::Offer offer(*self->peers, name, payload);
+  Peers::Offer offer(*self->peers, name, piece.payload());
   const Result<void> given = co_await Peers::Ask(self->peers, std::move(question));
   co_await offer.Withdraw();
   co_return given;
@@ -326,8 +263,63 @@ void Replication::SetLayout(std::shared_ptr<const model::Layout> layout) {
   impl_->held->SetLayout(std::move(layout));
 }
 
-void Replication::Enter(const cache::IterationKey& current) {
-  impl_->held->Enter(current.instance, current.number);
+bool Replication::guards() const { return impl_->options.replicas > 0 || impl_->options.journal; }
+
+void Replication::Enter(Part& own) {
+  impl_->held->Enter(own.key.instance, own.key.iteration);
+  if (const cache::IterationKey now = own.key.in(); impl_->entered != now) {
+    for (const Journal::Found& found : impl_->found) found.Remove();
+    impl_->found.clear();
+    impl_->entered = now;
+  }
+  if (!impl_->options.journal) return;
+  const CopyPiece nothing(own, *impl_->layout);
+  impl_->journal->Restart(EncodeCopy(impl_->ToDisk(), own, {}, nothing, {}));
+  own.holders.SetOnDisk(true);
+}
+
+std::vector<PartKey> Replication::Recover() {
+  if (impl_->options.folder.empty()) return {};
+  const std::uint64_t most = impl_->layout->features().size() * 4 * sizeof(std::uint64_t) +
+                             impl_->layout->aggregated_elements() * sizeof(double) + (1 << 20);
+  impl_->found = Journal::Find(impl_->options.folder, impl_->options.fl_name);
+  for (const Journal::Found& found : impl_->found) {
+    std::string fault;
+    const std::string unread = found.Read(most, [&](const auto& head, const auto& payload) {
+      const std::string of_record = impl_->held->Replay(head, payload);
+      if (fault.empty()) fault = of_record;
+    });
+    MSFL_LOG(kInfo, "updates that a process has left behind: file=" << found.path());
+    if (fault.empty()) fault = unread;
+    if (!fault.empty()) MSFL_LOG(kWarning, found.path() << ": " << fault);
+  }
+  return impl_->held->Keys();
+}
+
+Task<Result<bool>> Replication::Claim(PartKey key, cache::Node node) {
+  const std::shared_ptr<Impl> self = impl_;
+  const cache::IterationKey in = key.in();
+  const std::string part = key.part;
+  co_return co_await self->store.ClaimPart(in, part, node);
+}
+
+Task<bool> Replication::KeepOnDisk(std::shared_ptr<Part> part, OwnerNode owner, std::function<bool()> stop) {
+  const std::shared_ptr<Impl> self = impl_;
+  if (self->options.folder.empty()) co_return false;
+  if (!part->holders.on_disk()) {
+    if (self->journal == nullptr)
+      self->journal = std::make_unique<Journal>(self->options.folder, self->options.fl_name);
+    const CopyPiece piece(*part, *self->layout);
+    collective::Bytes request = EncodeCopy(self->ToDisk(), *part, part->ledger.Unsettled(), piece, {});
+    const bool written = co_await self->journal->Append(std::move(request), piece.payload());
+    if (!written) co_return false;
+    part->holders.SetOnDisk(true);
+  }
+  const auto arranged = co_await Impl::Arrange(self, part, owner, 0, stop);
+  if (!arranged) co_return false;
+  if (self->journal != nullptr) self->journal->Keep();
+  self->found.clear();  // not removed
+  co_return true;
 }
 
 Task<bool> Replication::Hold(std::shared_ptr<Part> part, Update update, OwnerNode owner,
@@ -361,9 +353,8 @@ Task<Result<std::shared_ptr<Part>>> Replication::TakeOver(PartKey key, cache::No
     case cache::TakeOverVerdict::kTaken:
       self->held->Forget(key);
       ++self->taken_over;
-      MSFL_LOG(kWarning, "the updates of another Server are taken over: node=" << key.part << " iteration="
-                                                                               << key.iteration << " updates="
-                                                                               << answer->counted);
+      MSFL_LOG(kWarning, "the updates of another Server are taken over: node="
+                             << key.part << " iteration=" << key.iteration << " updates=" << answer->counted);
       co_return part;
     case cache::TakeOverVerdict::kIncomplete:
       self->held->Forget(key);

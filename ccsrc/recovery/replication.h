@@ -22,8 +22,8 @@
 #include "base/buffer.h"
 #include "cache/job_store.h"
 #include "model/layout.h"
-#include "model/upload_digest.h"
 #include "net/peer_server.h"
+#include "recovery/messages.h"
 #include "recovery/part.h"
 
 namespace msfl::recovery {
@@ -32,6 +32,8 @@ struct ReplicationOptions {
   std::string fl_name, node_id, tcp_address;  // of this Server
   std::uint64_t replicas = 0;
   std::uint64_t fetch_memory = 1 << 28;  // bytes of updates that are fetched from others at a time
+  std::string folder;                    // on disk; empty: none
+  bool journal = false;                  // each update is written there before it is counted
 };
 
 // Thread-safe.
@@ -42,25 +44,27 @@ class Replication {
 
   std::uint64_t replicas() const;
   void SetLayout(std::shared_ptr<const model::Layout> layout);
-  // This Server stands there now: nothing of before is needed any more.
-  void Enter(const cache::IterationKey& current);
+  // Whether updates have to be held before they are counted.
+  bool guards() const;
+  // This Server stands in that iteration now, and `own` is its part: nothing of before is needed any more.
+  void Enter(Part& own);
 
-  // An update that is in the part's sum and is to be counted next. Its values stay where they are until the
-  // end.
-  struct Update {
-    std::uint64_t sequence = 0;
-    cache::HeldUpdate id;
-    std::uint64_t data_size = 0, eval_data_size = 0;
-    float loss = 0, accuracy = 0;
-    std::span<const model::Contribution> values;
-  };
   using OwnerNode = std::function<cache::Node()>;  // as it is listed now
-  // True when all holders of the part have it, or nothing is counted in the part any more, which the count
-  // will find as well; false when `stop` says so. On the caller's loop.
+  // Its values stay where they are until the end. True when all holders of the part have it, or nothing is
+  // counted in the part any more, which the count will find as well; false when `stop` says so. On the
+  // caller's loop.
   Task<bool> Hold(std::shared_ptr<Part> part, Update update, OwnerNode owner, std::function<bool()> stop);
   // Sees to it that `wanted` Servers hold the part, or all that there are. Answers how many do.
   Task<Result<std::size_t>> Arrange(std::shared_ptr<Part> part, OwnerNode owner, std::size_t wanted,
                                     std::function<bool()> stop);
+
+  // What processes that are gone have left in the folder. Blocks. Answers the parts.
+  std::vector<PartKey> Recover();
+  // One of those: it is to be taken over next.
+  Task<Result<bool>> Claim(PartKey key, cache::Node node);
+  // No other Server can hold the part, which nobody adds to: it stays in the folder when this process ends.
+  // False if there is none, or it can't be written.
+  Task<bool> KeepOnDisk(std::shared_ptr<Part> part, OwnerNode owner, std::function<bool()> stop);
 
   // This Server is the heir. The part if it is its owner now; null if it isn't, or the part is lost.
   Task<Result<std::shared_ptr<Part>>> TakeOver(PartKey key, cache::Node heir);
@@ -70,8 +74,9 @@ class Replication {
   Task<net::PeerAnswer> Answer(std::span<const std::uint8_t> head);
 
   struct Statistics {
-    std::uint64_t held_parts = 0;                           // of others, now
-    std::uint64_t copies = 0, taken_over = 0, dropped = 0;  // ever: parts given, parts taken, holders that failed
+    std::uint64_t held_parts = 0;  // of others, now
+    std::uint64_t copies = 0, taken_over = 0,
+                  dropped = 0;  // ever: parts given, parts taken, holders that failed
   };
   Statistics statistics() const;
 

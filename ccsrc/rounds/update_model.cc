@@ -264,7 +264,7 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
 
   // All that the end of the iteration reads stands before the count that may bring it about.
   recovery::Ledger& ledger = iteration.part->ledger;
-  recovery::Replication::Update update;
+  recovery::Update update;
   bool added = co_await ledger.BeginAdding(SteadyClock::now() + kCopyPatience);
   try {
     if (added) {
@@ -309,8 +309,8 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   NoteParticipation(context.options, iteration, reserved->now_ms - reserved->joined_ms);
   iteration.visits.update_model.Count(true);
   Evaluation evaluation(context, iteration, std::move(vector));
-  const Result<cache::CommitAnswer> committed =
-      co_await Commit(context, iteration.key(), message->fl_id()->string_view(), nonce, *node, update.id.digest);
+  const Result<cache::CommitAnswer> committed = co_await Commit(
+      context, iteration.key(), message->fl_id()->string_view(), nonce, *node, update.id.digest);
   if (!committed || committed->verdict != cache::CommitVerdict::kCounted) {
     iteration.visits.update_model.Uncount(true);
     if (!committed) co_return SafemodeOutcome();

@@ -37,6 +37,7 @@ cache::JobStoreOptions StoreOptions(const ServerOptions& options) {
   cache::JobStoreOptions store;
   store.fl_name = options.fl_name;
   store.iterations = options.iterations;
+  store.heartbeat_expiry = std::chrono::milliseconds(options.dead_after_ms);
   store.settings = job::SettingsText(options.cluster_settings);
   return store;
 }
@@ -101,6 +102,7 @@ Result<void> Server::Start(const std::vector<StartFeature>& features, std::uint6
   }
   beating_ = asio::co_spawn(loops_.loop(0), job_->Beat(), asio::use_future);
   asio::co_spawn(loops_.control(), WatchLimits(), asio::detached);
+  job_->Recover();
   running_ = asio::co_spawn(
       loops_.control(),
       [this]() -> Task<> {

@@ -62,6 +62,7 @@ def cluster_settings(config: ServerConfig) -> dict[str, str]:
         "compatibility": config.compatibility,
         "round.require_all_features": config.round.require_all_features,
         "recovery.replicas": config.recovery.replicas,
+        "recovery.dead_after": config.recovery.dead_after,
         "unsupervised.cluster_client_num": config.unsupervised.cluster_client_num,
         "unsupervised.eval_type": config.unsupervised.eval_type,
     }
@@ -118,6 +119,8 @@ def server_options(
     ).reconstruct_secrets_threshold
     options.upload_sparse_rate = config.compression.upload_sparse_rate
     options.recovery_replicas = config.recovery.replicas
+    options.recovery_journal = config.recovery.journal
+    options.dead_after_ms = config.recovery.dead_after
     limits = config.limits
     options.body_memory = limits.body_memory * 2**20
     options.body_wait_ms = limits.body_wait_time

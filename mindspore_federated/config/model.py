@@ -280,6 +280,20 @@ class Recovery(Section):
         ge=0,
         le=15,
     )
+    journal: bool = key(
+        "Write each update to the folder of checkpoints before it is acknowledged, so that one Server alone can "
+        "be killed and started again without a loss.",
+        False,
+        ours=True,
+    )
+    dead_after: int = key(
+        "How long a Server may be without a heartbeat, of which it sends one each second, until the others "
+        "take it for dead: then they take over, or give up, what was counted under it, ms.",
+        10000,
+        ours=True,
+        ge=3000,
+        le=3_600_000,
+    )
 
 
 class Monitoring(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -103,6 +104,7 @@ def serve_devices(
     options.body_memory = body_memory(options.body_memory)
     allow_connections(options.connection_limit)
     options.cache_patience_ms = _CACHE_PATIENCE_MS
+    options.recovery_folder = os.path.abspath(given.checkpoint_dir)
     options.advertise_host = advertised_host(given.advertise_host, http.host, tcp_ip, cache)
     run.expect(options.advertise_host or http.host)
     traffic = TrafficRecord(config.summary.data_rate_dir)

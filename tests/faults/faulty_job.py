@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,9 @@ from redis import Redis as Client
 DEVICES = 4
 _TRAINING_SECONDS = 0.15
 _END_WITHIN = 180.0  # seconds, for the job
+_FAILED = re.compile(r": fail \((.*)\), \d+ updates")
+# Of failures that no Server is the cause of.
+_NO_LOSS = "The instance status info stored in distributed cache is empty"
 _LEFT_IN_A_FOLDER = {"job.yaml", "model.npz", "server.log", "metrics.jsonl", "failures.txt", "checkpoints"}
 
 
@@ -48,14 +52,20 @@ class Outcome:
 
 
 class FaultyJob:
-    def __init__(self, folder: Path, servers: int, iterations: int) -> None:
+    def __init__(self, folder: Path, servers: int, iterations: int, replicas: int) -> None:
         self._redis = Redis(folder, keeps_data=True)
+        self._replicas = replicas
+        window = (
+            4_000 if replicas == 0 else 60_000
+        )  # long enough for a dead Server's updates to be taken over
         settings = {
             "fl_iteration_num": iterations,
             "round.start_fl_job_threshold": DEVICES,
-            "round.start_fl_job_time_window": 4_000,
-            "round.update_model_time_window": 4_000,
-            "round.global_iteration_time_window": 8_000,
+            "round.start_fl_job_time_window": window,
+            "round.update_model_time_window": window,
+            "round.global_iteration_time_window": 2 * window,
+            "recovery.replicas": replicas,
+            "recovery.dead_after": 3_000,
         }
         self._servers = []
         for number in range(servers):
@@ -103,8 +113,16 @@ class FaultyJob:
             assert all(np.array_equal(model[name], models[0][name]) for name in model), models
         results = verdicts(self._servers)
         ledger.check(results, models[0])
+        if self._replicas > 0:
+            lost = [reason for reason in self._reasons() if not reason.startswith(_NO_LOSS)]
+            assert not lost, lost
         self._end_in_order()
         return Outcome(len(results), sum(result == "fail" for result in results.values()), ended - began)
+
+    def _reasons(self) -> list[str]:
+        """Why iterations have failed, as the logs say."""
+        logs = [server.log.read_text(errors="replace") for server in self._servers]
+        return [reason for log in logs for reason in _FAILED.findall(log)]
 
     async def _happen(self, faults: Sequence[Fault], training: asyncio.Future[list[None]]) -> None:
         for fault in faults:

@@ -29,7 +29,9 @@ async def outcome_of(faults: Sequence[Fault], given: argparse.Namespace) -> tupl
     said = io.StringIO()
     with tempfile.TemporaryDirectory(prefix="faults-") as folder, contextlib.redirect_stdout(said):
         try:
-            return await FaultyJob(Path(folder), given.servers, given.iterations).run(faults), said.getvalue()
+            return await FaultyJob(Path(folder), given.servers, given.iterations, given.replicas).run(
+                faults
+            ), said.getvalue()
         except (AssertionError, asyncio.TimeoutError):
             traceback.print_exc(file=said)
             for log in sorted(Path(folder).glob("**/*.log")):
@@ -39,7 +41,9 @@ async def outcome_of(faults: Sequence[Fault], given: argparse.Namespace) -> tupl
 
 async def run(given: argparse.Namespace) -> int:
     broken = 0
-    schedules = [(f"seed {seed}", draw(seed, given.servers, given.count)) for seed in given.seeds]
+    schedules = [
+        (f"seed {seed}", draw(seed, given.servers, given.count, given.replicas)) for seed in given.seeds
+    ]
     if given.faults:
         schedules = [("these", given.faults)]
     for name, faults in schedules:
@@ -76,6 +80,7 @@ def main() -> int:
     parser.add_argument("--faults", type=read, help="JSON, as it is printed, instead of seeds")
     parser.add_argument("--count", type=int, default=6, help="faults of a run")
     parser.add_argument("--servers", type=int, default=3)
+    parser.add_argument("--replicas", type=int, default=0, help="recovery.replicas")
     parser.add_argument("--iterations", type=int, default=25)
     parser.add_argument("--shrink", action="store_true", help="look for the few faults that do the harm")
     return asyncio.run(run(parser.parse_args()))

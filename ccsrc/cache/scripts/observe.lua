@@ -14,6 +14,7 @@ if not status then return fault end
 if status.iteration ~= ARGV[2] then return tell(ARGV[1], status) end
 
 local round = read_round(KEYS[4])
+local complete = tonumber(round.counted or 0) >= tonumber(round.target or ARGV[3])
 local lost, counts, waiting = 0, {}, {}
 for field, value in pairs(round) do
   local part = string.match(field, '^counted:(.*)$')
@@ -25,7 +26,7 @@ for field, value in pairs(round) do
       local heir = heir_of(round, part, KEYS[3])
       if heir then
         waiting[#waiting + 1], waiting[#waiting + 2] = part, heir
-      else
+      elseif complete or not is_on_disk(round, part) then
         lost = 1
       end
     end
@@ -33,7 +34,7 @@ for field, value in pairs(round) do
 end
 -- They are of no use before, and this is asked often.
 local owners = {}
-if #waiting == 0 and tonumber(round.counted or 0) >= tonumber(round.target or ARGV[3]) then
+if #waiting == 0 and complete then
   for owner, count in pairs(counts) do
     local entered = redis.call('HGET', KEYS[3], owner)
     for _, word in ipairs({owner, string.match(entered, '^%S+ (%S+)') or '', count}) do owners[#owners + 1] = word end

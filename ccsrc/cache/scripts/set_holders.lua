@@ -12,7 +12,7 @@ local node = redis.call('HGET', KEYS[3], ARGV[4])
 if not node or string.match(node, '(%S+)$') ~= ARGV[5] then return FENCED end
 if owner_of(read_round(KEYS[4]), ARGV[3]) ~= ARGV[4] then return FENCED end
 for i = 7, #ARGV do
-  if redis.call('HEXISTS', KEYS[3], ARGV[i]) == 0 then return NOT_LISTED end
+  if ARGV[i] ~= 'disk' and redis.call('HEXISTS', KEYS[3], ARGV[i]) == 0 then return NOT_LISTED end
 end
 redis.call('HSET', KEYS[4], 'holders:' .. ARGV[3], table.concat(ARGV, ' ', 7))
 redis.call('PEXPIRE', KEYS[4], ARGV[6])

@@ -24,25 +24,34 @@ if redis.call('HEXISTS', KEYS[3], owner_of(round, part)) == 1 or heir_of(round, 
   return {NOT_HEIR, 0}
 end
 
+local function other_holders()
+  local others = {}
+  for id in string.gmatch(round['holders:' .. part], '%S+') do
+    if id == 'disk' or id ~= own and redis.call('HEXISTS', KEYS[3], id) == 1 then others[#others + 1] = id end
+  end
+  return table.concat(others, ' ')
+end
+local function useless()  -- another one may have all of it
+  redis.call('HSET', KEYS[4], 'holders:' .. part, other_holders())
+  publish('nodes', ARGV[1], ARGV[2])
+  return {INCOMPLETE, of_part}
+end
+
 local counted, leased = tonumber(round.counted or 0), tonumber(round.leased or 0)
 local rows, of_epoch = {}, {}
 for i = 9, #ARGV, 3 do
   local fl_id, nonce = ARGV[i], ARGV[i + 1]
   local kind, of, epoch, by = string.match(redis.call('HGET', KEYS[5], fl_id) or '', '^(%S+) (%S+) (%S+) (%S+)')
-  if of ~= part or by ~= nonce then return {INCOMPLETE, of_part} end
+  if of ~= part or by ~= nonce then return useless() end
   if kind == 'leased' then
     rows[#rows + 1], rows[#rows + 2] = fl_id, 'counted ' .. part .. ' ' .. epoch .. ' ' .. nonce .. ' ' .. ARGV[i + 2]
     of_epoch[epoch] = (of_epoch[epoch] or 0) + 1
   end
 end
 local late = #rows / 2
-if of_part + late ~= tonumber(ARGV[8]) then return {INCOMPLETE, of_part} end
+if of_part + late ~= tonumber(ARGV[8]) then return useless() end
 
-local holders = {}
-for id in string.gmatch(round['holders:' .. part], '%S+') do
-  if id ~= own and redis.call('HEXISTS', KEYS[3], id) == 1 then holders[#holders + 1] = id end
-end
-redis.call('HSET', KEYS[4], 'owner:' .. part, own, 'holders:' .. part, table.concat(holders, ' '))
+redis.call('HSET', KEYS[4], 'owner:' .. part, own, 'holders:' .. part, other_holders())
 if late > 0 then
   for i = 1, #rows, 2 do redis.call('HSET', KEYS[5], rows[i], rows[i + 1]) end
   for epoch, number in pairs(of_epoch) do redis.call('HINCRBY', KEYS[4], 'leased:' .. epoch, -number) end

@@ -1,5 +1,6 @@
 -- A part: what is counted under one Server in an iteration, named by that Server's id. It lies at its owner, which is that
--- Server until another one takes it over, and at its holders, which have all of it, too.
+-- Server until another one takes it over, and at its holders, which have all of it, too. One of them may be `disk`: who
+-- finds it there can claim it, until nothing but it is waited for.
 local function owner_of(round, part)
   return round['owner:' .. part] or part
 end
@@ -8,6 +9,9 @@ local function heir_of(round, part, nodes)
   for id in string.gmatch(round['holders:' .. part] or '', '%S+') do
     if redis.call('HEXISTS', nodes, id) == 1 then return id end
   end
+end
+local function is_on_disk(round, part)
+  return string.find(' ' .. (round['holders:' .. part] or '') .. ' ', ' disk ', 1, true) ~= nil
 end
 local function read_round(key)
   local round, rows = {}, redis.call('HGETALL', key)
