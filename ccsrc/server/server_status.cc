@@ -44,6 +44,13 @@ std::map<std::string, std::uint64_t> Server::Stats() const {
   stats["peer_bytes_sent"] = answered.sent + asked.sent;
   (exchange_ ? exchange_->statistics() : kNoExchange).AddTo(stats);
 
+  const recovery::Replication* const replication = job_ ? job_->replication() : nullptr;
+  const auto recovered = replication ? replication->statistics() : recovery::Replication::Statistics();
+  stats["held_parts"] = recovered.held_parts;
+  stats["parts_copied_total"] = recovered.copies;
+  stats["parts_taken_over_total"] = recovered.taken_over;
+  stats["holders_dropped_total"] = recovered.dropped;
+
   job::Gate::Switches switches;
   job::Job::Progress progress;
   std::shared_ptr<const job::Iteration> iteration;

@@ -119,6 +119,22 @@ _PLAIN = (
         Metric("msfl_peer_sent_bytes_total", "counter", "What went to other Servers."),
         "peer_bytes_sent",
     ),
+    (
+        Metric("msfl_held_parts", "gauge", "Other Servers whose updates this one holds, too."),
+        "held_parts",
+    ),
+    (
+        Metric("msfl_parts_copied_total", "counter", "Copies of its updates that this Server has given."),
+        "parts_copied_total",
+    ),
+    (
+        Metric("msfl_parts_taken_over_total", "counter", "Servers whose updates this one has taken over."),
+        "parts_taken_over_total",
+    ),
+    (
+        Metric("msfl_holders_dropped_total", "counter", "Servers that held updates of this one and failed."),
+        "holders_dropped_total",
+    ),
 )
 _READY = Metric("msfl_ready", "gauge", "1 if the Server is ready for devices (as /readyz), else 0.")
 _STATE = Metric("msfl_server_state", "gauge", "1 for the state that the Server is in, else 0.", ["state"])

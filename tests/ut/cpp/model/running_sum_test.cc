@@ -308,5 +308,31 @@ TEST_F(RunningSumTest, UploadsNeedNoMoreThanFourByteAlignment) {
   EXPECT_EQ(Result(sum, 0), std::vector<float>(1000, 1.0F));
 }
 
+TEST_F(RunningSumTest, OneAbsorbsAnother) {
+  SetLayout({Declare("a", {2}), Declare("b", {1})});
+  RunningSum sum(layout_, *pool_), other(layout_, *pool_);
+  Upload{{{1, 2}, {3}}, 1}.AddTo(sum);
+  Upload{{{10, 20}, {}}, 3}.AddTo(other);
+  sum.Absorb(other);
+  EXPECT_EQ(sum.uploads(), 2U);
+  EXPECT_TRUE(sum.Seal(2));
+  EXPECT_EQ(Result(sum, 0), (std::vector<float>{11 / 4.0F, 22 / 4.0F}));
+  EXPECT_EQ(Result(sum, 1), (std::vector<float>{3}));
+}
+
+TEST_F(RunningSumTest, ACopyGoesOn) {
+  SetLayout({Declare("a", {2})});
+  DirtyPool();
+  RunningSum copy(layout_, *pool_);
+  const std::uint64_t sizes[] = {3};
+  const std::span<double> sums = copy.Restore(sizes, 2);
+  ASSERT_EQ(sums.size(), 2U);
+  sums[0] = 1;
+  sums[1] = 2;
+  Upload{{{4, 8}}, 2}.AddTo(copy);
+  EXPECT_EQ(copy.uploads(), 3U);
+  EXPECT_EQ(Result(copy, 0), (std::vector<float>{1, 2}));
+}
+
 }  // namespace
 }  // namespace msfl::model
