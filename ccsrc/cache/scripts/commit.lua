@@ -21,8 +21,8 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {MOVED, 0, 0} end
 local status = redis.call('HMGET', KEYS[2], 'iteration', 'state')
 if status[1] ~= ARGV[2] or status[2] ~= '0' then return {MOVED, 0, 0} end
 if update ~= 'leased' .. lease or round[7] then return {FENCED, counted, 0} end
-local node = redis.call('HGET', KEYS[3], ARGV[5])
-if not node or string.match(node, '(%S+)$') ~= ARGV[6] then
+-- A lease of an older epoch that is still there was given to nobody else: its Server has entered again.
+if redis.call('HEXISTS', KEYS[3], ARGV[5]) == 0 then
   give_back(KEYS[4], KEYS[5], {[ARGV[6]] = true}, orphans(read_round(KEYS[4]), KEYS[3]), ARGV[1], ARGV[2],
             ARGV[7], ARGV[8])
   return {FENCED, counted, 0}

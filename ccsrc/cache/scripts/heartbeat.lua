@@ -68,7 +68,12 @@ if current and redis.call('HGET', KEYS[2], 'iteration') == ARGV[2] then
       gone[of_epoch], any = true, true
     end
   end
-  if any then give_back(KEYS[9], KEYS[10], gone, orphans(round, KEYS[6]), ARGV[1], ARGV[2], ARGV[8], ARGV[9]) end
+  if any then
+    -- Those of older epochs belong to a Server that has entered again; those of orphans to their heirs.
+    local kept = orphans(round, KEYS[6])
+    for _, id in ipairs(redis.call('HKEYS', KEYS[6])) do kept[id] = true end
+    give_back(KEYS[9], KEYS[10], gone, kept, ARGV[1], ARGV[2], ARGV[8], ARGV[9])
+  end
 end
 for i = current and 1 or 4, 8 do redis.call('PEXPIRE', KEYS[i], ARGV[7]) end
 return {1, tonumber(epoch), redis.call('SISMEMBER', KEYS[7], own), servers}

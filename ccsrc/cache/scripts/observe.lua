@@ -16,19 +16,16 @@ if status.iteration ~= ARGV[2] then return tell(ARGV[1], status) end
 local round = read_round(KEYS[4])
 local complete = tonumber(round.counted or 0) >= tonumber(round.target or ARGV[3])
 local lost, counts, waiting = 0, {}, {}
-for field, value in pairs(round) do
-  local part = string.match(field, '^counted:(.*)$')
-  if part and tonumber(value) > 0 then
-    local owner = owner_of(round, part)
-    if redis.call('HEXISTS', KEYS[3], owner) == 1 then
-      counts[owner] = (counts[owner] or 0) + tonumber(value)
-    else
-      local heir = heir_of(round, part, KEYS[3])
-      if heir then
-        waiting[#waiting + 1], waiting[#waiting + 2] = part, heir
-      elseif complete or not is_on_disk(round, part) then
-        lost = 1
-      end
+for part in pairs(parts_of(round)) do
+  local owner, count = owner_of(round, part), tonumber(round['counted:' .. part] or 0)
+  if redis.call('HEXISTS', KEYS[3], owner) == 1 then
+    if count > 0 then counts[owner] = (counts[owner] or 0) + count end
+  else
+    local heir = heir_of(round, part, KEYS[3])
+    if heir then
+      waiting[#waiting + 1], waiting[#waiting + 2] = part, heir
+    elseif count > 0 and (complete or not is_on_disk(round, part)) then
+      lost = 1
     end
   end
 end

@@ -18,13 +18,20 @@ local function read_round(key)
   for i = 1, #rows, 2 do round[rows[i]] = rows[i + 1] end
   return round
 end
+-- Those of which something is counted, or held: what is held may be about to be counted.
+local function parts_of(round)
+  local parts = {}
+  for field, value in pairs(round) do
+    local kind, part = string.match(field, '^(%a+):(.*)$')
+    if kind == 'holders' or kind == 'counted' and tonumber(value) > 0 then parts[part] = true end
+  end
+  return parts
+end
 -- Parts that somebody is about to take over, with whatever is reserved under them.
 local function orphans(round, nodes)
   local waiting = {}
-  for field, value in pairs(round) do
-    local part = string.match(field, '^counted:(.*)$')
-    if part and tonumber(value) > 0 and redis.call('HEXISTS', nodes, owner_of(round, part)) == 0
-       and heir_of(round, part, nodes) then
+  for part in pairs(parts_of(round)) do
+    if redis.call('HEXISTS', nodes, owner_of(round, part)) == 0 and heir_of(round, part, nodes) then
       waiting[part] = true
     end
   end

@@ -181,12 +181,18 @@ TEST_F(Members, ReturnedNodeIsFencedFromItsOldLeases) {
   EXPECT_EQ(Commit(back, "d1").verdict, CommitVerdict::kFenced);
 }
 
-TEST_F(Members, OwnStaleLeasesComeBackWithTheHeartbeat) {
-  const Node a = Register("a");
+// An id is of one process: one that has entered again still has what it reserved before.
+TEST_F(Members, LeasesOfAnOlderEpochStayWithTheirServer) {
+  const Node a = Register("a"), b = Register("b");
   Reserve(a, "d1");
   const Node again = Register("a");
-  EXPECT_EQ(Observe().leased, 1U);
   Heartbeat(again);
+  Heartbeat(b);
+  EXPECT_EQ(Observe().leased, 1U);
+  EXPECT_EQ(Commit(a, "d1").verdict, CommitVerdict::kCounted);
+  Reserve(a, "d2");
+  Wait(store->Unregister(again));
+  Heartbeat(b);
   EXPECT_EQ(Observe().leased, 0U);
 }
 

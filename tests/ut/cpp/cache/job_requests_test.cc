@@ -144,11 +144,12 @@ TEST_F(Requests, CommitWithoutItsLeaseIsFenced) {
   EXPECT_GT(again.epoch, node.epoch);
   EXPECT_EQ(Commit(again, "d1").verdict, CommitVerdict::kFenced);
   EXPECT_EQ(Observe().leased, 1U);
-  // The older epoch of the same node: fenced, and its place is free again.
-  EXPECT_EQ(Commit(node, "d1").verdict, CommitVerdict::kFenced);
-  EXPECT_EQ(Observe().leased, 0U);
-  EXPECT_EQ(Reserve(again, "d1", "fresh").verdict, ReserveVerdict::kReserved);
-  EXPECT_EQ(Commit(again, "d1", "fresh").verdict, CommitVerdict::kCounted);
+  Wait(store->Unregister(again));
+  EXPECT_EQ(Commit(node, "d1").verdict, CommitVerdict::kFenced) << "it is not in the cluster";
+  EXPECT_EQ(Observe().leased, 0U) << "and its place is free again";
+  const Node back = Register("a");
+  EXPECT_EQ(Reserve(back, "d1", "fresh").verdict, ReserveVerdict::kReserved);
+  EXPECT_EQ(Commit(back, "d1", "fresh").verdict, CommitVerdict::kCounted);
 }
 
 TEST_F(Requests, NothingIsTakenUnlessRunningInTheCurrentInstance) {

@@ -94,6 +94,19 @@ TEST_F(Parts, WhatWasSharedAndNotCountedIsCountedByTheHeir) {
   EXPECT_EQ(Rows().round.at("counted"), "2");
 }
 
+// Nothing of it is counted yet, but its holders may have what is about to be.
+TEST_F(Parts, APartWithoutACountHasAnHeirAsWell) {
+  SetHolders(a, {"b"});
+  Reserve(a, "d1");
+  Wait(store->Unregister(a));
+  EXPECT_EQ(Observe().leased, 1U);
+  EXPECT_EQ(Commit(a, "d1").verdict, CommitVerdict::kFenced) << "it may not be shared";
+  EXPECT_EQ(Observe().leased, 1U);
+  EXPECT_EQ(Orphans(), "a>b;");
+  EXPECT_EQ(TakeOver(b, 1, {Held("d1")}).verdict, TakeOverVerdict::kTaken);
+  EXPECT_EQ(Observe().counted, 1U);
+}
+
 TEST_F(Parts, TheLastUpdateMayBeCountedByTheHeir) {
   Update(b, "d1");
   Update(a, "d2");
