@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Any
+from typing import Annotated, Any
 
 import annotated_types
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, PydanticUndefined
 
@@ -41,6 +41,9 @@ def single_precision(value: float) -> float:
     if math.isinf(narrow) or (narrow == 0.0 and value != 0.0):
         raise PydanticCustomError("single_precision", "value does not fit single precision")
     return value
+
+
+Float32 = Annotated[float, AfterValidator(single_precision)]
 
 
 def is_ours(field: FieldInfo) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from free_ports import free_port
 
-from mindspore_federated.config.model import Limits
+from mindspore_federated.config.operation import Limits
 
 FOLDER = Path(__file__).parents[4] / "example" / "load_balancer"
 NGINX, HAPROXY = ((FOLDER / name).read_text() for name in ("nginx.conf", "haproxy.cfg"))
