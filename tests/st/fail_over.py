@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 from pathlib import Path
@@ -13,7 +14,6 @@ from processes import Process, accepts
 from waiting import eventually
 
 MASTER = "mymaster"
-SLOTS = 16384
 _OPTIONS = ("--bind", "127.0.0.1", "--save", "", "--protected-mode", "no", "--appendonly", "no")
 
 
@@ -141,18 +141,14 @@ class RedisCluster:
         create = ["redis-cli", "--cluster", "create", *(node.address for node in self.nodes), "--cluster-yes"]
         subprocess.run(create, check=True, stdout=subprocess.DEVNULL, timeout=60)
         for node in self.nodes:
-            eventually(
-                lambda node=node: "cluster_state:ok" in node.client.execute_command("CLUSTER INFO"),
-                "a cluster",
-            )
+            eventually(lambda node=node: node.client.cluster("INFO")["cluster_state"] == "ok", "a cluster")
 
-    def owner(self, slot: int) -> Member:
-        for first, last, (_host, port, *_rest), *_replicas in self.nodes[0].client.execute_command(
-            "CLUSTER SLOTS"
-        ):
-            if first <= slot <= last:
-                return next(node for node in self.nodes if node.port == port)
-        raise AssertionError(f"slot {slot} is nobody's")
+    def owner(self, key: str) -> Member:
+        for node in self.nodes:
+            with contextlib.suppress(redis.exceptions.ResponseError):  # MOVED
+                node.client.exists(key)
+                return node
+        raise AssertionError(f"{key} is nobody's")
 
     def slot(self, key: str) -> int:
         return int(self.nodes[0].client.execute_command("CLUSTER KEYSLOT", key))
