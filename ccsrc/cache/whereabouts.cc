@@ -41,11 +41,13 @@ Target Whereabouts::Next() const {
 Whereabouts::Failure Whereabouts::Failed(bool not_yet) {
   Failure failure;
   if (named_) {
-    // Of a master that sentinels name: they may not know yet that it is dead. Of a node: others take over.
+    // Of a master that a sentinel names: it may not know yet that there is another, the next one may. Of a
+    // node: others take over.
     const bool master = !start_.master.empty();
     named_.reset();
     failed_ = 0;
     hopeless_ = true;
+    if (master) place_ = (place_ + 1) % (1 + start_.others.size());
     failure.not_yet = not_yet || !master;
     return failure;
   }

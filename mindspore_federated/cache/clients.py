@@ -5,6 +5,8 @@ Which of the first and the last it is, Redis itself says: a plain address of a C
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 from redis import Redis
@@ -13,14 +15,15 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.cluster import ClusterNode as AsyncClusterNode
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from mindspore_federated.config.cache_address import CacheAddress
 
@@ -60,6 +63,36 @@ class _Plan:
         return [{**common, "host": host, "port": port} for host, port in address.places]
 
 
+def _no_master(name: str, sentinels: Sequence[tuple[str, int]]) -> str:
+    """In place of redis-py's words, which may show passwords."""
+    listed = ", ".join(f"{host}:{port}" for host, port in sentinels)
+    return f"of the sentinels {listed} none is reachable, takes the password and knows a master '{name}'"
+
+
+class _Sentinels(Sentinel):
+    def __init__(self, plan: _Plan, **options: Any) -> None:
+        self._places = plan.address.places
+        super().__init__(self._places, **options)  # type: ignore[no-untyped-call]
+
+    def discover_master(self, service_name: str) -> Any:
+        try:
+            return super().discover_master(service_name)  # type: ignore[no-untyped-call]
+        except MasterNotFoundError:
+            raise MasterNotFoundError(_no_master(service_name, self._places)) from None
+
+
+class _AsyncSentinels(AsyncSentinel):
+    def __init__(self, plan: _Plan, **options: Any) -> None:
+        self._places = plan.address.places
+        super().__init__(self._places, **options)  # type: ignore[no-untyped-call]
+
+    async def discover_master(self, service_name: str) -> Any:
+        try:
+            return await super().discover_master(service_name)
+        except AsyncMasterNotFoundError:
+            raise AsyncMasterNotFoundError(_no_master(service_name, self._places)) from None
+
+
 def _is_node(info: dict[str, Any], plan: _Plan) -> bool:
     """Whether the Redis that has answered `info` is a node of a Cluster.
 
@@ -73,6 +106,11 @@ def _is_node(info: dict[str, Any], plan: _Plan) -> bool:
             f"several addresses are for the nodes of a Redis Cluster, which {plan.address} is not"
         )
     return False
+
+
+def _refused(error: Exception) -> bool:
+    """Whether a login was refused, which redis-py hides behind a lost connection."""
+    return isinstance(error, AuthenticationError) or isinstance(error.__cause__, AuthenticationError)
 
 
 class BlockingCache:
@@ -116,8 +154,8 @@ class BlockingCache:
     def _made(self) -> Any:
         plan = self._plan
         if plan.address.master:
-            sentinel = Sentinel(  # type: ignore[no-untyped-call]
-                plan.address.places,
+            sentinel = _Sentinels(
+                plan,
                 sentinel_kwargs={**plan.sentinels, "retry": Retry(NoBackoff(), 0)},
                 **plan.times,
                 **plan.login,
@@ -129,22 +167,31 @@ class BlockingCache:
         for start in plan.starts:
             client = Redis(**start, retry=Retry(NoBackoff(), 0))
             try:
-                info = client.info("cluster")
-            except NoPermissionError:
-                info = {}
-            except _AWAY as error:
-                away = error
+                if not _is_node(self._told(client), plan):
+                    return client
+                nodes = [
+                    ClusterNode(host, port)  # type: ignore[no-untyped-call]
+                    for host, port in plan.address.places
+                ]
                 client.close()
-                continue
-            if not _is_node(info, plan):
-                return client
-            client.close()
-            nodes = [
-                ClusterNode(host, port)  # type: ignore[no-untyped-call]
-                for host, port in plan.address.places
-            ]
-            return RedisCluster(startup_nodes=nodes, require_full_coverage=False, **plan.times, **plan.login)
+                return RedisCluster(
+                    startup_nodes=nodes, require_full_coverage=False, **plan.times, **plan.login
+                )
+            except _AWAY as error:
+                client.close()
+                if _refused(error):
+                    raise
+                away = error
+            except RedisError:
+                client.close()
+                raise
         raise away
+
+    @staticmethod
+    def _told(client: Redis) -> Any:
+        with contextlib.suppress(NoPermissionError):
+            return client.info("cluster")
+        return {}
 
 
 class AsyncCache:
@@ -166,20 +213,20 @@ class AsyncCache:
             if self._redis is None:
                 self._redis = made
             else:  # somebody else was quicker
-                await _close(made)
+                await made.aclose()
         return self._redis
 
     async def close(self) -> None:
         if self._redis is not None:
-            await _close(self._redis)
+            await self._redis.aclose()
 
     async def _made(self) -> Any:
         plan = self._plan
         # Once more at once: a connection that Redis closed while it was idle fails at its next command.
         retry = AsyncRetry(NoBackoff(), 1)
         if plan.address.master:
-            sentinel = AsyncSentinel(  # type: ignore[no-untyped-call]
-                plan.address.places,
+            sentinel = _AsyncSentinels(
+                plan,
                 sentinel_kwargs={**plan.sentinels, "retry": AsyncRetry(NoBackoff(), 0)},
                 **plan.times,
                 **plan.login,
@@ -191,24 +238,28 @@ class AsyncCache:
         for start in plan.starts:
             client = self._plain(start, retry)
             try:
-                info = await client.info("cluster")
-            except NoPermissionError:
-                info = {}
+                if not _is_node(await self._told(client), plan):
+                    return client
+                await client.aclose()
+                nodes = [AsyncClusterNode(host, port) for host, port in plan.address.places]
+                return AsyncRedisCluster(
+                    startup_nodes=nodes, require_full_coverage=False, **plan.times, **plan.login
+                )
             except _AWAY as error:
+                await client.aclose()
+                if _refused(error):
+                    raise
                 away = error
-                await _close(client)
-                continue
             except RedisError:
-                await _close(client)
+                await client.aclose()
                 raise
-            if not _is_node(info, plan):
-                return client
-            await _close(client)
-            nodes = [AsyncClusterNode(host, port) for host, port in plan.address.places]
-            return AsyncRedisCluster(
-                startup_nodes=nodes, require_full_coverage=False, **plan.times, **plan.login
-            )
         raise away
+
+    @staticmethod
+    async def _told(client: Any) -> Any:
+        with contextlib.suppress(NoPermissionError):
+            return await client.info("cluster")
+        return {}
 
     def _plain(self, start: dict[str, Any], retry: AsyncRetry) -> Any:
         options = {**start, "retry": retry}
@@ -219,7 +270,3 @@ class AsyncCache:
             max_connections=_ASYNC_CONNECTIONS, timeout=self._wait_seconds, **options
         )
         return AsyncRedis.from_pool(pool)
-
-
-async def _close(client: Any) -> None:
-    await client.aclose()

@@ -130,12 +130,7 @@ def _cache_rules(cache: DistributedCache, lines: dict[str, int], file: str) -> I
 
 
 def _sentinel_rules(cache: DistributedCache, lines: dict[str, int], file: str) -> Iterator[Problem]:
-    if not cache.sentinel_master:
-        key = "distributed_cache.sentinel_master"
-        text = f"The parameter '{key}' names no master{file_suffix(file)}"
-        allowed = "the name behind 'sentinel monitor' in the sentinels' configuration"
-        yield _problem(text, key, cache.sentinel_master, allowed, lines)
-    elif cache.address:
+    if cache.address:
         try:
             cache_url(cache)
         except ValueError as error:

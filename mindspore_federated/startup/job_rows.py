@@ -38,7 +38,7 @@ class JobRows:
 
     Args:
         fl_name: of the job.
-        cache_address: as ``distributed_cache.address``.
+        cache_address: as `parse_cache_address` takes it.
         global_window_ms: ``round.global_iteration_time_window``.
     """
 

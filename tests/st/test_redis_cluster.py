@@ -39,7 +39,7 @@ def redirections(node, kind):
 
 
 class Migration:
-    """The job's slot on its way from one node to another, in steps as `redis-cli --cluster reshard` takes them."""
+    """The job's slot on its way from one node to another, as `redis-cli --cluster reshard` takes it."""
 
     def __init__(self, redis, source, target):
         self._nodes, self._slot = redis.nodes, redis.slot(TAG)

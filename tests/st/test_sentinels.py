@@ -28,6 +28,11 @@ SETTINGS = {
 }
 
 
+TWO_DEVICES = {
+    **SETTINGS,
+    "round.start_fl_job_threshold": 2,
+    "round.update_model_time_window": 8_000,
+}
 PASSWORDS = {"password": "pw/1", "sentinel_password": "se&cret"}
 
 
@@ -81,8 +86,7 @@ async def test_the_master_dies_in_the_middle_of_an_iteration(start_server, redis
 
 async def test_what_the_new_master_does_not_know_is_never_in_a_model(start_server, device, redis, until):
     """Replication is asynchronous: an update was counted, and whoever takes over has not heard of it."""
-    window = {"round.start_fl_job_threshold": 2, "round.update_model_time_window": 8_000}
-    servers = [start_server({**SETTINGS, **window}) for _ in range(2)]
+    servers = [start_server(TWO_DEVICES) for _ in range(2)]
     phones = phones_of(device, servers, 2)
     for number in range(2):
         assert (await phones[number][number].start()).retcode == 200
@@ -104,6 +108,56 @@ async def test_what_the_new_master_does_not_know_is_never_in_a_model(start_serve
     for weights in await weights_on([row[0] for row in phones], 2):
         assert weights["bias"] == [9]
     assert verdicts(servers) == {1: "fail", 2: "success"}
+
+
+async def test_an_update_that_the_new_master_does_not_know_is_sent_again(start_server, device, redis, until):
+    """The sum has it already: the iteration is full, and must not count it twice."""
+    servers = [start_server(TWO_DEVICES) for _ in range(2)]
+    phones = phones_of(device, servers, 2)
+    for number in range(2):
+        assert (await phones[number][number].start()).retcode == 200
+    redis.wait_for_the_replica()
+    redis.cut_the_replica_off()
+    assert (await phones[0][0].update(1, full(1))).retcode == 200
+    redis.master.end(signal.SIGKILL)
+    redis.replica.send(signal.SIGCONT)
+    eventually(lambda: redis.of(redis.replica).role()[0] == "master", "a new master")
+    for number, value in enumerate((1, 3)):
+        again = phones[number][number]
+        await until(lambda p=again, v=value: p.update(1, full(v)), counted)
+    started = await until(phones[0][0].start, lambda answer: getattr(answer, "iteration", 0) == 2)
+    assert started.weights["bias"].tolist() == [0.5]
+    assert verdicts(servers) == {1: "fail"}
+
+
+async def test_the_new_master_does_not_know_that_an_iteration_has_ended(start_server, device, redis, until):
+    servers = [start_server(TWO_DEVICES) for _ in range(2)]
+    phones = phones_of(device, servers, 2)
+    for number in range(2):
+        assert (await phones[number][number].start()).retcode == 200
+    assert (await phones[0][0].update(1, full(1))).retcode == 200
+    redis.wait_for_the_replica()
+    redis.cut_the_replica_off()
+    assert (await phones[1][1].update(1, full(3))).retcode == 200
+    first = await weights_on([row[0] for row in phones], 1)
+    redis.master.end(signal.SIGKILL)
+    redis.replica.send(signal.SIGCONT)
+    # The job goes back to where the new master knows it to be, which has lost the second update as well. With
+    # that one sent again the iteration ends once more: by the same mean, or it fails.
+    await until(lambda: phones[1][1].update(1, full(3)), counted)
+    starts = []
+    for number in range(2):
+        started = await until(
+            phones[number][number].start, lambda answer: getattr(answer, "iteration", 0) == 2
+        )
+        starts.append(started.weights["bias"].tolist())
+    assert first[0] == first[1] == {"bias": [2], "weight": [2] * 6}
+    assert starts[0] == starts[1]
+    assert starts[0] in ([2], [0.5])
+    for number in range(2):
+        assert (await phones[number][number].update(2, full(9))).retcode == 200
+    for weights in await weights_on([row[0] for row in phones], 2):
+        assert weights["bias"] == [9]
 
 
 @pytest.mark.parametrize("passwords", [PASSWORDS])

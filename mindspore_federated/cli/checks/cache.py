@@ -59,7 +59,14 @@ def unreachable(cache: JobCache, error: CommandError) -> Finding:
         return problem(
             "redis", error.text, "give the user of distributed_cache.address all commands on its keys"
         )
-    return problem("redis", error.text, f"redis-server --port {cache.address.port or 0} --appendonly yes")
+    where = cache.address
+    if where.master:
+        remedy = f"redis-cli -h {where.host} -p {where.port} sentinel master {where.master}"
+    elif where.others:
+        remedy = f"redis-cli -h {where.host} -p {where.port} cluster info"
+    else:
+        remedy = f"redis-server --port {where.port or 0} --appendonly yes"
+    return problem("redis", error.text, remedy)
 
 
 def version(cache: JobCache, info: dict[str, Any]) -> Finding:

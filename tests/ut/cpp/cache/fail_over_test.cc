@@ -70,8 +70,7 @@ TEST_F(FailOver, TheMasterIsAskedForAndFollowed) {
   ScriptedRedis dumb(Saying("")), sentinel(Saying(Place(first)));
   const auto client = Connected("sentinel://" + dumb.address() + "," + sentinel.address() + "/?master=m");
   EXPECT_EQ(Run(*client)->text, "first");
-  EXPECT_EQ(sentinel.heard(),
-            std::vector<std::string>(loops.size(), "SENTINEL GET-MASTER-ADDR-BY-NAME m"));
+  EXPECT_EQ(sentinel.heard(), std::vector<std::string>(loops.size(), "SENTINEL GET-MASTER-ADDR-BY-NAME m"));
   // It was made a replica. What it refuses is done at the new master, which has to learn the script.
   sentinel.Become(Saying(Place(second)));
   first.Become(Saying("-READONLY You can't write against a read only replica.\r\n"));
