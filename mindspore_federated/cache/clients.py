@@ -66,7 +66,9 @@ class _Plan:
 def _no_master(name: str, sentinels: Sequence[tuple[str, int]]) -> str:
     """In place of redis-py's words, which may show passwords."""
     listed = ", ".join(f"{host}:{port}" for host, port in sentinels)
-    return f"of the sentinels {listed} none is reachable, takes the password and knows a master '{name}'"
+    return (
+        f"none of the sentinels {listed} answers, takes the password and knows a master '{name}' that is up"
+    )
 
 
 class _Sentinels(Sentinel):

@@ -120,10 +120,11 @@ class WatchedRedis:
 
 
 class RedisCluster:
-    """Three masters that share the slots, without replicas."""
+    """Three masters that share the slots, each with as many replicas."""
 
-    def __init__(self, folder: Path) -> None:
-        self.nodes = [self._node(folder, i) for i in range(3)]
+    def __init__(self, folder: Path, replicas: int = 0) -> None:
+        self._replicas = replicas
+        self.nodes = [self._node(folder, i) for i in range(3 * (1 + replicas))]
 
     @staticmethod
     def _node(folder: Path, number: int) -> Member:
@@ -138,10 +139,15 @@ class RedisCluster:
     def start(self) -> None:
         for node in self.nodes:
             node.start()
-        create = ["redis-cli", "--cluster", "create", *(node.address for node in self.nodes), "--cluster-yes"]
+        create = ["redis-cli", "--cluster", "create", *(node.address for node in self.nodes)]
+        create += ["--cluster-replicas", str(self._replicas), "--cluster-yes"]
         subprocess.run(create, check=True, stdout=subprocess.DEVNULL, timeout=60)
         for node in self.nodes:
             eventually(lambda node=node: node.client.cluster("INFO")["cluster_state"] == "ok", "a cluster")
+
+    def wait_for_the_replicas(self, node: Member) -> None:
+        """Until one at least knows all that `node` has told so far."""
+        eventually(lambda: node.client.wait(1, 1000) >= 1, "a replica being up to date")
 
     def owner(self, key: str) -> Member:
         for node in self.nodes:

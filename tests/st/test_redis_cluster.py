@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -21,8 +22,13 @@ SETTINGS = {"round.start_fl_job_threshold": DEVICES, "fl_iteration_num": ITERATI
 
 
 @pytest.fixture
-def redis(tmp_path):
-    cluster = RedisCluster(tmp_path)
+def replicas():
+    return 0
+
+
+@pytest.fixture
+def redis(tmp_path, replicas):
+    cluster = RedisCluster(tmp_path, replicas)
     try:
         cluster.start()
         yield cluster
@@ -61,6 +67,19 @@ class Migration:
             node.client.execute_command("CLUSTER SETSLOT", self._slot, "NODE", self._target_id)
 
 
+async def train_to_the_end(ledger, servers):
+    fleet = [sdk_device(ledger, [server.url for server in servers], number) for number in range(DEVICES)]
+    await asyncio.wait_for(asyncio.gather(*(device.run() for device in fleet)), 60)
+    models = []
+    for server in servers:
+        async with sdk_device(ledger, [server.url], 99) as device:
+            models.append(await device.get_model(ITERATIONS))
+    assert all(np.array_equal(models[0][name], models[1][name]) for name in models[0])
+    ledger.check(verdicts(servers), models[0])
+    assert verdicts(servers) == dict.fromkeys(range(1, ITERATIONS + 1), "success")
+    assert len(ledger.acknowledged[1]) == DEVICES
+
+
 async def test_the_jobs_slot_moves_while_it_trains(start_server, start_scheduler, redis, ledger, until):
     owner = redis.owner(TAG)
     strangers = [node for node in redis.nodes if node is not owner]
@@ -92,16 +111,7 @@ async def test_the_jobs_slot_moves_while_it_trains(start_server, start_scheduler
     assert redirections(owner, "MOVED") == 0
     migration.end()
     await until(lambda: phones[1][3].update(1, fourth), counted)
-    fleet = [sdk_device(ledger, [server.url for server in servers], number) for number in range(DEVICES)]
-    await asyncio.wait_for(asyncio.gather(*(device.run() for device in fleet)), 60)
-    models = []
-    for server in servers:
-        async with sdk_device(ledger, [server.url], 99) as device:
-            models.append(await device.get_model(ITERATIONS))
-    assert all(np.array_equal(models[0][name], models[1][name]) for name in models[0])
-    ledger.check(verdicts(servers), models[0])
-    assert verdicts(servers) == dict.fromkeys(range(1, ITERATIONS + 1), "success")
-    assert len(ledger.acknowledged[1]) == DEVICES
+    await train_to_the_end(ledger, servers)
     assert redirections(owner, "MOVED") > 0
     job = str(servers[1].config)
     assert json.loads(msfl("state", job, "--json"))["cluster_state"] == "CLUSTER_FINISH"
@@ -109,4 +119,26 @@ async def test_the_jobs_slot_moves_while_it_trains(start_server, start_scheduler
         json.loads(msfl("state", "--address", scheduler.address, "--json"))["cluster_state"]
         == "CLUSTER_FINISH"
     )
+    assert [server.end() for server in servers] == [0, 0]
+
+
+@pytest.mark.parametrize("replicas", [1])
+async def test_a_replica_takes_over(start_server, redis, ledger, until):
+    owner = redis.owner(TAG)
+    servers = [start_server(SETTINGS) for _ in range(2)]
+    phones = [
+        [Device(server.url, f"d{number}", ledger.watched(server.url)) for number in range(DEVICES)]
+        for server in servers
+    ]
+    for number in range(DEVICES):
+        assert (await phones[number % 2][number].start(data_size=8 + number)).retcode == 200
+    for number in range(2):
+        assert (await phones[number][number].update(1, whole_numbers(number, 99))).retcode == 200
+    redis.wait_for_the_replicas(owner)
+    owner.end(signal.SIGKILL)
+    for number in range(2, DEVICES):
+        update = whole_numbers(number, 99)
+        await until(lambda n=number, u=update: phones[n % 2][n].update(1, u), counted)
+    await train_to_the_end(ledger, servers)
+    assert json.loads(msfl("state", str(servers[0].config), "--json"))["cluster_state"] == "CLUSTER_FINISH"
     assert [server.end() for server in servers] == [0, 0]

@@ -101,9 +101,7 @@ async def test_nobody_there_and_nobody_welcome(start_redis: Any) -> None:
         with pytest.raises(RedisConnectionError):
             await ask(address, "PING")
     secret = parse_cache_address("sentinel://u:s3cret@127.0.0.1:1?master=m&password=s3cret")
-    with pytest.raises(
-        RedisConnectionError, match=r"of the sentinels 127.0.0.1:1 none is reachable"
-    ) as caught:
+    with pytest.raises(RedisConnectionError, match=r"none of the sentinels 127.0.0.1:1 answers") as caught:
         BlockingCache(secret, 1.0, 1.0).redis.ping()
     assert "cret" not in str(caught.value)
     address = start_redis("--requirepass", "right")
