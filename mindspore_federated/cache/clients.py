@@ -6,6 +6,7 @@ Which of the first and the last it is, Redis itself says: a plain address of a C
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -127,6 +128,7 @@ class BlockingCache:
     def __init__(self, address: CacheAddress, connect_seconds: float, answer_seconds: float) -> None:
         self._plan = _Plan(address, connect_seconds, answer_seconds)
         self._redis: Any = None
+        self._making = threading.Lock()
 
     @property
     def redis(self) -> Any:
@@ -135,9 +137,10 @@ class BlockingCache:
         Raises:
             RedisError, OSError: nobody can be reached who knows.
         """
-        if self._redis is None:
-            self._redis = self._made()
-        return self._redis
+        with self._making:
+            if self._redis is None:
+                self._redis = self._made()
+            return self._redis
 
     def node(self, key: str) -> Any:
         """The client of the one Redis that holds `key`, for questions about that Redis itself."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import urllib.request
 
 import numpy as np
 import pytest
@@ -119,6 +120,10 @@ async def test_the_jobs_slot_moves_while_it_trains(start_server, start_scheduler
         json.loads(msfl("state", "--address", scheduler.address, "--json"))["cluster_state"]
         == "CLUSTER_FINISH"
     )
+    # The Servers' own clients of the history have followed as well.
+    with urllib.request.urlopen(f"http://{scheduler.address}/history", timeout=30) as answer:
+        lines = json.load(answer)["iterations"]
+    assert [line["currentIteration"] for line in lines] == list(range(1, ITERATIONS + 1))
     assert [server.end() for server in servers] == [0, 0]
 
 
