@@ -33,11 +33,28 @@ std::size_t Room(std::span<const std::string_view> words) {
   return room;
 }
 
-class ScriptLoad final : public PendingCommand {
+// SCRIPT LOAD or ASKING: nobody waits for the answer.
+class OwnCommand final : public PendingCommand {
  public:
   void Complete(Result<RedisValue>) override { delete this; }
   void Abandon() override { delete this; }
 };
+
+// Whether `text` has one of these errors. Redis 6.2 wraps what a command inside a script answered:
+// "ERR Error running script (...): -READONLY ...".
+bool IsOneOf(std::string_view text, std::span<const std::string_view> errors) {
+  const bool wrapped = text.starts_with("ERR Error running script");
+  for (const std::string_view error : errors) {
+    if (text.starts_with(error)) return true;
+    if (wrapped && text.find("-" + std::string(error)) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
+bool IsReadonly(std::string_view text) {
+  constexpr std::string_view kErrors[] = {"READONLY "};
+  return IsOneOf(text, kErrors);
+}
 
 }  // namespace
 
@@ -54,6 +71,13 @@ void CommandQueue::Push(PendingCommand* command) {
   command->next = nullptr;
   (tail_ == nullptr ? head_ : tail_->next) = command;
   tail_ = command;
+  ++size_;
+}
+
+void CommandQueue::PushFront(PendingCommand* command) {
+  command->next = head_;
+  head_ = command;
+  if (tail_ == nullptr) tail_ = command;
   ++size_;
 }
 
@@ -110,12 +134,22 @@ void OutputBuffer::AppendWords(std::span<const std::string_view> words) {
 }
 
 void CommandPipeline::Push(PendingCommand* command) {
+  if (following_.asking && reader_ && command->form != PendingCommand::Form::kLoad) {
+    auto* asking = new OwnCommand;
+    asking->deadline = command->deadline;
+    asking->form = PendingCommand::Form::kAsking;
+    waiting_.Push(asking);
+    Write(*asking);
+  }
   waiting_.Push(command);
   if (reader_) Write(*command);
 }
 
 void CommandPipeline::Write(const PendingCommand& command) {
-  if (command.script == nullptr) {
+  if (command.form == PendingCommand::Form::kAsking) {
+    const std::string_view words[] = {"ASKING"};
+    output_.AppendWords(words);
+  } else if (command.script == nullptr) {
     output_.AppendWords(command.arguments);
   } else if (command.form == PendingCommand::Form::kByHash) {
     output_.AppendCommand(command, "EVALSHA", command.script->sha1());
@@ -132,7 +166,7 @@ void CommandPipeline::Connected() {
   fault_.clear();
   for (std::size_t left = waiting_.size(); left > 0; --left) {
     PendingCommand* command = waiting_.Pop();
-    if (command->form == PendingCommand::Form::kLoad) {
+    if (command->form == PendingCommand::Form::kLoad || command->form == PendingCommand::Form::kAsking) {
       command->Abandon();
       continue;
     }
@@ -167,21 +201,47 @@ bool CommandPipeline::Receive(const char* bytes, std::size_t size) {
       fault_ = "a reply came that nobody has asked for";
       return false;
     }
-    Answer(command, std::move(reply));
+    if (!Answer(command, std::move(reply))) return false;
   }
 }
 
-void CommandPipeline::Answer(PendingCommand* command, Reply reply) {
+bool CommandPipeline::Answer(PendingCommand* command, Reply reply) {
   if (command->form == PendingCommand::Form::kLoad) {
     std::erase(loading_, command->script);
     command->Complete(std::move(reply.value));
-  } else if (!reply.error) {
+  } else if (!reply.error || command->form == PendingCommand::Form::kAsking) {
     command->Complete(std::move(reply.value));
   } else if (command->script != nullptr && reply.value.text.starts_with("NOSCRIPT")) {
     SendAgain(command);
+  } else if (following_.readonly && IsReadonly(reply.value.text)) {
+    waiting_.PushFront(command);
+    fault_ = reply.value.text;
+    return false;
+  } else if (following_.moved || following_.asking) {
+    return Elsewhere(command, reply.value.text);
   } else {
     command->Complete(Error{ClassifyRedisError(reply.value.text), std::move(reply.value.text)});
   }
+  return true;
+}
+
+bool CommandPipeline::Elsewhere(PendingCommand* command, const std::string& error) {
+  auto redirection = ParseRedirection(error);
+  if (!redirection) {
+    command->Complete(Error{ClassifyRedisError(error), error});
+  } else if (following_.asking) {
+    // The slot has gone on meanwhile. Whoever asks again asks the node that knows.
+    command->Complete(Error{Errc::kCacheUnavailable, error});
+  } else if (redirection->for_good) {
+    // First in the next connection; what was sent behind it is answered alike there.
+    waiting_.PushFront(command);
+    moved_to_ = std::move(redirection->place);
+    fault_ = error;
+    return false;
+  } else {
+    following_.ask(std::move(redirection->place), command);
+  }
+  return true;
 }
 
 void CommandPipeline::SendAgain(PendingCommand* command) {
@@ -190,7 +250,7 @@ void CommandPipeline::SendAgain(PendingCommand* command) {
   if (++command->unknown_to_redis > 1) {
     command->form = PendingCommand::Form::kBySource;
   } else if (std::find(loading_.begin(), loading_.end(), command->script) == loading_.end()) {
-    auto* load = new ScriptLoad;
+    auto* load = new OwnCommand;
     load->script = command->script;
     load->deadline = command->deadline;
     load->form = PendingCommand::Form::kLoad;
@@ -216,15 +276,9 @@ void CommandPipeline::CompleteAll(const Error& error) {
 }
 
 Errc ClassifyRedisError(std::string_view text) {
-  // Redis 6.2 wraps what a command inside a script answered: "ERR Error running script (...): -READONLY ...".
-  const bool wrapped = text.starts_with("ERR Error running script");
-  for (const std::string_view away :
-       {"LOADING ", "READONLY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "BUSY "}) {
-    if (text.starts_with(away)) return Errc::kCacheUnavailable;
-    if (wrapped && text.find("-" + std::string(away)) != std::string_view::npos)
-      return Errc::kCacheUnavailable;
-  }
-  return Errc::kCacheRefused;
+  constexpr std::string_view kAway[] = {"LOADING ",     "READONLY ", "MASTERDOWN ", "NOREPLICAS ",
+                                        "CLUSTERDOWN ", "TRYAGAIN ", "BUSY "};
+  return IsOneOf(text, kAway) ? Errc::kCacheUnavailable : Errc::kCacheRefused;
 }
 
 }  // namespace msfl::cache

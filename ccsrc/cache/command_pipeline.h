@@ -4,15 +4,19 @@
 
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "cache/redis_client.h"
 #include "cache/reply_reader.h"
+#include "cache/whereabouts.h"
 
 namespace msfl::cache {
 
@@ -33,7 +37,7 @@ class PendingCommand {
  private:
   friend class CommandPipeline;
   friend class CommandQueue;
-  enum class Form : std::uint8_t { kByHash, kBySource, kLoad };
+  enum class Form : std::uint8_t { kByHash, kBySource, kLoad, kAsking };
   Form form = Form::kByHash;
   std::uint8_t unknown_to_redis = 0;  // times that the script's hash was not known, on this connection
   PendingCommand* next = nullptr;
@@ -47,6 +51,7 @@ class CommandQueue {
   ~CommandQueue();  // abandons what is left
 
   void Push(PendingCommand* command);
+  void PushFront(PendingCommand* command);
   PendingCommand* Pop();  // nullptr when empty
   PendingCommand* front() const { return head_; }
   std::size_t size() const { return size_; }
@@ -75,8 +80,17 @@ class OutputBuffer {
   std::size_t size_ = 0, capacity_ = 0;
 };
 
+// What is done about answers that say "not here".
+struct Following {
+  bool moved = false;     // MOVED breaks the connection, see redirection()
+  bool readonly = false;  // and so does READONLY, as the master is elsewhere
+  bool asking = false;    // commands are here only because another node has said ASK
+  std::function<void(RedisPlace, PendingCommand*)> ask;  // takes the command over, if `moved`
+};
+
 class CommandPipeline {
  public:
+  explicit CommandPipeline(Following following = {}) : following_(std::move(following)) {}
   // Takes the command over. Without a connection it waits for the next one.
   void Push(PendingCommand* command);
   // A fresh connection: everything that waits is written again.
@@ -87,6 +101,8 @@ class CommandPipeline {
   // fault().
   bool Receive(const char* bytes, std::size_t size);
   const std::string& fault() const { return fault_; }
+  // After a failed Receive(): where this node has sent us on. The command waits for that connection.
+  std::optional<RedisPlace> TakeRedirection() { return std::exchange(moved_to_, std::nullopt); }
 
   // True if a command's time is over.
   bool Late(SteadyClock::time_point now) const {
@@ -101,14 +117,18 @@ class CommandPipeline {
 
  private:
   void Write(const PendingCommand& command);
-  void Answer(PendingCommand* command, Reply reply);
+  // False when it has to be given elsewhere, with all that wait.
+  bool Answer(PendingCommand* command, Reply reply);
+  bool Elsewhere(PendingCommand* command, const std::string& error);
   void SendAgain(PendingCommand* command);
 
+  const Following following_;
   CommandQueue waiting_;
   OutputBuffer output_;
   std::unique_ptr<ReplyReader> reader_;  // of the present connection
   std::vector<const Script*> loading_;
   std::string fault_;
+  std::optional<RedisPlace> moved_to_;
 };
 
 // Of an error that Redis answered: is Redis away for the moment, or has it refused the command?

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <utility>
 
 #include "cache/redis_client.h"
 
@@ -8,11 +9,16 @@ namespace msfl::cache {
 namespace {
 
 constexpr std::size_t kLongestSocketPath = 107;  // sun_path with its final zero
+constexpr std::size_t kMostPlaces = 64;
+constexpr std::uint16_t kSentinelPort = 26379;
+constexpr std::string_view kSentinelScheme = "sentinel://";
 constexpr char kAllowed[] =
-    "allowed are host:port, [v6]:port, redis://[user[:password]@]host[:port][/database] and unix:/path";
+    "allowed are host:port, [v6]:port, redis://[user[:password]@]host[:port][/database], several of these, "
+    "with commas between their hosts, for a Redis Cluster, and unix:/path";
 
-Error Invalid(const std::string& text, const std::string& why) {
-  // What stands before '@' may be a password.
+Error Invalid(std::string text, const std::string& why) {
+  // What stands before '@' may be a password, and so may what stands behind '?'.
+  text = text.substr(0, text.find('?', text.rfind('@') == std::string::npos ? 0 : text.rfind('@')));
   const bool secret = text.find('@') != std::string::npos;
   return Error{Errc::kInvalidArgument, "The distributed cache address '" +
                                            (secret ? "..." + text.substr(text.rfind('@')) : text) + "' " +
@@ -46,7 +52,7 @@ std::optional<std::string> DecodePercent(std::string_view text) {
 }
 
 // host:port, host, [v6]:port or [v6]; nullptr, or what is wrong.
-const char* ParseHostPort(std::string_view text, bool port_required, RedisAddress& out) {
+const char* ParseHostPort(std::string_view text, bool port_required, RedisPlace& out) {
   std::string_view port;
   bool has_port = false;
   if (text.starts_with('[')) {
@@ -73,6 +79,54 @@ const char* ParseHostPort(std::string_view text, bool port_required, RedisAddres
   return nullptr;
 }
 
+const char* ParsePlaces(std::string_view text, bool port_required, std::uint16_t port, RedisAddress& out) {
+  std::size_t count = 0;
+  while (true) {
+    const auto comma = text.find(',');
+    RedisPlace place;
+    place.port = port;
+    if (const char* why = ParseHostPort(text.substr(0, comma), port_required, place)) return why;
+    if (count++ == 0) {
+      out.host = std::move(place.host);
+      out.port = place.port;
+    } else {
+      out.others.push_back(std::move(place));
+    }
+    if (comma == std::string_view::npos) return nullptr;
+    if (count == kMostPlaces) return "has too many hosts";
+    text = text.substr(comma + 1);
+  }
+}
+
+// master=name, user=name and password=word, joined by '&'; nullptr, or what is wrong.
+const char* ParseSentinelOptions(std::string_view text, RedisAddress& out) {
+  while (!text.empty()) {
+    const auto end = text.find('&');
+    const std::string_view option = text.substr(0, end);
+    text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
+    const auto equals = option.find('=');
+    if (equals == std::string_view::npos) return "has an option without '='";
+    const std::string_view name = option.substr(0, equals);
+    const auto value = DecodePercent(option.substr(equals + 1));
+    if (!value) return "has an option with a malformed percent escape";
+    if (name == "master") {
+      out.master = *value;
+    } else if (name == "user") {
+      out.sentinel_user = *value;
+    } else if (name == "password") {
+      out.sentinel_password = *value;
+    } else {
+      return "has an unknown option";
+    }
+  }
+  return out.master.empty() ? "does not name the master" : nullptr;
+}
+
+std::string Display(const std::string& host, std::uint16_t port) {
+  const bool v6 = host.find(':') != std::string::npos;
+  return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
 }  // namespace
 
 Result<RedisAddress> RedisAddress::Parse(const std::string& text) {
@@ -87,12 +141,19 @@ Result<RedisAddress> RedisAddress::Parse(const std::string& text) {
     return address;
   }
   if (text.starts_with("rediss://")) return Invalid(text, "asks for TLS, which this build does not have");
-  if (!text.starts_with("redis://")) {
+  const bool sentinels = text.starts_with(kSentinelScheme);
+  if (!sentinels && !text.starts_with("redis://")) {
     if (text.find("://") != std::string::npos) return Invalid(text, "has an unknown scheme");
-    if (const char* why = ParseHostPort(text, true, address)) return Invalid(text, why);
+    if (const char* why = ParsePlaces(text, true, 0, address)) return Invalid(text, why);
     return address;
   }
-  std::string_view rest = std::string_view(text).substr(8);
+  std::string_view rest = std::string_view(text).substr(sentinels ? kSentinelScheme.size() : 8);
+  if (sentinels) {
+    const auto options = rest.rfind('?');  // percent signs keep it out of the words before it
+    if (options == std::string_view::npos) return Invalid(text, "does not name the master");
+    if (const char* why = ParseSentinelOptions(rest.substr(options + 1), address)) return Invalid(text, why);
+    rest = rest.substr(0, options);
+  }
   if (const auto at = rest.rfind('@'); at != std::string_view::npos) {
     const auto who = rest.substr(0, at);
     rest = rest.substr(at + 1);
@@ -113,15 +174,17 @@ Result<RedisAddress> RedisAddress::Parse(const std::string& text) {
       address.database = *number;
     }
   }
-  if (const char* why = ParseHostPort(rest, false, address)) return Invalid(text, why);
+  const std::uint16_t port = sentinels ? kSentinelPort : 6379;
+  if (const char* why = ParsePlaces(rest, false, port, address)) return Invalid(text, why);
   return address;
 }
 
 std::string RedisAddress::ForDisplay() const {
   if (!socket_path.empty()) return "unix:" + socket_path;
-  const bool v6 = host.find(':') != std::string::npos;
-  std::string text = (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+  std::string text = Display(host, port);
+  for (const RedisPlace& other : others) text += "," + Display(other.host, other.port);
   if (database != 0) text += "/" + std::to_string(database);
+  if (!master.empty()) text += " (sentinels of " + master + ")";
   return text;
 }
 

@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -22,14 +23,29 @@
 
 namespace msfl::cache {
 
+struct RedisPlace {
+  RedisPlace() = default;
+  RedisPlace(std::string at, std::uint16_t listening) : host(std::move(at)), port(listening) {}
+  friend bool operator==(const RedisPlace&, const RedisPlace&) = default;
+
+  std::string host;
+  std::uint16_t port = 6379;
+};
+
 // Where Redis is: `ip:port`, `host:port`, `[v6]:port`, `redis://[user[:password]@]host[:port][/database]`,
-// `unix:/path`.
+// `unix:/path`. Several, separated by commas, are nodes of one Redis Cluster. Sentinels, as Python writes
+// them (mindspore_federated/config/cache_address.py):
+// `sentinel://[user[:password]@]host[:port],.../[database]?master=name[&user=name][&password=word]`, user and
+// password in front are those of Redis.
 struct RedisAddress {
   std::string host;  // empty with a socket path
   std::uint16_t port = 6379;
+  std::vector<RedisPlace> others;  // further nodes of a Cluster, or sentinels
   std::string socket_path;
   std::string user, password;  // never logged
   int database = 0;
+  std::string master;  // its name; if there is one, host, port and others are sentinels
+  std::string sentinel_user, sentinel_password;
 
   // Errc::kInvalidArgument with a text that holds no password.
   static Result<RedisAddress> Parse(const std::string& text);

@@ -1,13 +1,15 @@
-// One event loop's connection to Redis: keeps it up, moves the pipeline's bytes.
+// One event loop's connection to Redis, wherever that is now (whereabouts.h): keeps it up, moves the
+// pipeline's bytes.
 //
 //   idle -> connecting -> up -> connecting (lost; commands wait) -> up ...
 //                            \-> down (a try has failed; new commands are refused) -> up ...
 //   closed from anywhere, for good.
+//
+// While a Redis Cluster moves the job's slot, its node may send single commands to another one (ASK): those
+// go over a second link, `aside_`, which ends when nothing went over it for a while.
 #pragma once
 
 #include <algorithm>
-#include <atomic>
-#include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
@@ -21,35 +23,22 @@
 #include "base/log.h"
 #include "cache/command_pipeline.h"
 #include "cache/handshake.h"
+#include "cache/link.h"
 #include "cache/transport.h"
 
 namespace msfl::cache {
 
-using LoopTimer = asio::basic_waitable_timer<SteadyClock, asio::wait_traits<SteadyClock>, Executor>;
-
-// All but up() on the link's own loop.
-class Link {
- public:
-  virtual ~Link() = default;
-  // `report` gets the outcome of the first connection; a failure closes the link.
-  virtual void Start(std::chrono::milliseconds patience, std::function<void(Result<void>)> report) = 0;
-  // Why a command can't be taken now.
-  virtual std::optional<Error> Refusal() const = 0;
-  // Precondition: no refusal.
-  virtual void Submit(PendingCommand* command) = 0;
-  virtual void Close() = 0;
-
-  bool up() const { return up_.load(std::memory_order_relaxed); }
-
- protected:
-  std::atomic<bool> up_{false};
-};
-
 template <class Transport>
 class RedisLink final : public Link, public std::enable_shared_from_this<RedisLink<Transport>> {
  public:
-  RedisLink(asio::io_context& loop, const RedisOptions& options)
-      : loop_(loop), options_(options), tick_(loop), pause_(loop), input_(kInputBytes) {}
+  RedisLink(asio::io_context& loop, const RedisOptions& options, bool aside = false)
+      : loop_(loop),
+        options_(options),
+        whereabouts_(options.address),
+        pipeline_(Follow(aside)),
+        tick_(loop),
+        pause_(loop),
+        input_(kInputBytes) {}
 
   void Start(std::chrono::milliseconds patience, std::function<void(Result<void>)> report) override {
     if (state_ == State::kClosed) {
@@ -81,6 +70,10 @@ class RedisLink final : public Link, public std::enable_shared_from_this<RedisLi
 
   void Submit(PendingCommand* command) override {
     command->deadline = SteadyClock::now() + options_.command_timeout;
+    Adopt(command);
+  }
+
+  void Adopt(PendingCommand* command) override {
     pipeline_.Push(command);
     ScheduleFlush();
   }
@@ -92,6 +85,7 @@ class RedisLink final : public Link, public std::enable_shared_from_this<RedisLi
     tick_.cancel();
     pause_.cancel();
     if (connection_) Transport::Close(connection_->socket);
+    if (aside_) aside_->Close();
     pipeline_.Disconnected();
     Report(Unavailable("the link is closed"));
     pipeline_.CompleteAll(Unavailable("the link is closed"));
@@ -101,6 +95,7 @@ class RedisLink final : public Link, public std::enable_shared_from_this<RedisLi
   enum class State { kIdle, kConnecting, kUp, kDown, kClosed };
   static constexpr std::size_t kInputBytes = 64 * 1024;
   static constexpr std::chrono::milliseconds kTick{50}, kFirstPause{1000};
+  static constexpr std::chrono::seconds kAsideKept{10};
 
   // Lives as long as an operation on its socket, so that a late one can't touch the next connection.
   struct Connection {
@@ -119,24 +114,60 @@ class RedisLink final : public Link, public std::enable_shared_from_this<RedisLi
     if (auto report = std::exchange(report_, nullptr)) report(std::move(outcome));
   }
 
+  // A socket's path leads nowhere else.
+  Following Follow(bool aside) {
+    Following following;
+    if (!options_.address.socket_path.empty()) return following;
+    following.asking = aside;
+    following.moved = !aside;
+    following.readonly = !options_.address.master.empty();
+    following.ask = [this](const RedisPlace& place, PendingCommand* command) { Ask(place, command); };
+    return following;
+  }
+
+  void Ask(RedisPlace place, PendingCommand* command) {
+    if (place.host.empty()) place.host = whereabouts_.Next().address.host;
+    if (aside_ && (aside_->Refusal() || !(aside_place_ == place))) std::exchange(aside_, nullptr)->Close();
+    aside_used_ = SteadyClock::now();
+    if (!aside_) {
+      RedisOptions options = options_;
+      options.address = AddressOf(options_.address, place);
+      MSFL_LOG(kInfo,
+               "Part of the job is moving to the distributed cache at " << options.address.ForDisplay());
+      aside_ = std::make_shared<RedisLink>(loop_, options, true);
+      aside_place_ = std::move(place);
+      aside_->Start(std::chrono::milliseconds(0), [](const Result<void>&) {});
+    }
+    aside_->Adopt(command);
+  }
+
   static Task<> Live(std::shared_ptr<RedisLink> self) {
     while (self->state_ != State::kClosed) {
       const auto connection = std::make_shared<Connection>(self->loop_);
       self->connection_ = connection;
       self->establish_by_ = SteadyClock::now() + self->options_.connect_timeout;
-      const auto fault = co_await Establish<Transport>(connection->socket, self->options_.address);
+      const Target target = self->whereabouts_.Next();
+      const Encounter met = co_await Establish<Transport>(connection->socket, target);
       self->establish_by_.reset();
       if (self->state_ == State::kClosed) co_return;
       const auto began = SteadyClock::now();
-      if (fault) {
-        if (self->report_ && (!fault->not_yet || began >= self->patience_end_)) {
-          self->Report(fault->error);
+      if (met.named) {
+        Transport::Close(connection->socket);
+        self->whereabouts_.Named(*met.named);
+        continue;
+      }
+      if (met.fault) {
+        Transport::Close(connection->socket);
+        const auto failure = self->whereabouts_.Failed(met.fault->not_yet);
+        if (!failure.round_over) continue;
+        if (self->report_ && (!failure.not_yet || began >= self->patience_end_)) {
+          self->Report(met.fault->error);
           self->Close();
           co_return;
         }
         if (!self->report_ && self->state_ != State::kDown) {
           self->state_ = State::kDown;
-          MSFL_LOG(kWarning, fault->error.text << "; trying again");
+          MSFL_LOG(kWarning, met.fault->error.text << "; trying again");
         }
       } else {
         self->state_ = State::kUp;
@@ -150,8 +181,7 @@ class RedisLink final : public Link, public std::enable_shared_from_this<RedisLi
         self->state_ = State::kConnecting;
         self->up_ = false;
         self->pipeline_.Disconnected();
-        MSFL_LOG(kWarning, "The connection to the distributed cache at "
-                               << self->options_.address.ForDisplay() << " broke: " << why);
+        if (self->GoOnElsewhere(target, why)) continue;
       }
       // A connection that has held for a while is replaced at once.
       const auto pause = self->report_
@@ -163,6 +193,21 @@ class RedisLink final : public Link, public std::enable_shared_from_this<RedisLi
     }
   }
 
+  // After a connection to `target`. True if its node has named another one, where it goes on at once.
+  bool GoOnElsewhere(const Target& target, const std::string& why) {
+    const auto place = pipeline_.TakeRedirection();
+    if (place && whereabouts_.Moved(*place)) {
+      MSFL_LOG(kInfo, "The distributed cache at " << target.address.ForDisplay() << " sends the job on to "
+                                                  << whereabouts_.Next().address.ForDisplay());
+      return true;
+    }
+    if (!place) whereabouts_.Lost();
+    MSFL_LOG(kWarning, "The connection to the distributed cache at "
+                           << target.address.ForDisplay()
+                           << " broke: " << (place ? "its nodes send us in circles: " : "") << why);
+    return false;
+  }
+
   static Task<std::string> Read(std::shared_ptr<RedisLink> self, std::shared_ptr<Connection> connection) {
     boost::system::error_code fault;
     while (true) {
@@ -172,6 +217,7 @@ class RedisLink final : public Link, public std::enable_shared_from_this<RedisLi
       if (self->state_ != State::kUp) co_return "no answer in time";
       if (fault) co_return fault.message();
       if (!self->pipeline_.Receive(self->input_.data(), size)) co_return self->pipeline_.fault();
+      self->whereabouts_.Settled();
       self->ScheduleFlush();  // an unknown script is sent again
     }
   }
@@ -222,6 +268,7 @@ class RedisLink final : public Link, public std::enable_shared_from_this<RedisLi
       pipeline_.CompleteLate(
           now, Unavailable("no answer within " + std::to_string(options_.command_timeout.count()) + " ms"));
     }
+    if (aside_ && now - aside_used_ > kAsideKept) std::exchange(aside_, nullptr)->Close();
     tick_.expires_after(kTick);
     tick_.async_wait([self = this->shared_from_this()](const boost::system::error_code& fault) {
       if (!fault && self->state_ != State::kClosed) self->Tick();
@@ -231,7 +278,11 @@ class RedisLink final : public Link, public std::enable_shared_from_this<RedisLi
   asio::io_context& loop_;
   const RedisOptions options_;
   State state_ = State::kIdle;
+  Whereabouts whereabouts_;
   CommandPipeline pipeline_;
+  std::shared_ptr<RedisLink> aside_;
+  RedisPlace aside_place_;
+  SteadyClock::time_point aside_used_;
   std::shared_ptr<Connection> connection_;
   std::optional<SteadyClock::time_point> establish_by_;
   SteadyClock::time_point patience_end_;

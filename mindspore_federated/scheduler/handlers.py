@@ -148,7 +148,7 @@ class Handlers:
 
     async def _healthz(self, _request: web.BaseRequest, _values: Mapping[str, Value]) -> web.Response:
         try:
-            await asyncio.wait_for(self._record.link.redis.ping(), _PING_SECONDS)
+            await asyncio.wait_for(self._record.link.ping(), _PING_SECONDS)
             cache = "up"
         except (RedisError, OSError, asyncio.TimeoutError):
             cache = "down"

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
 
+from mindspore_federated.cache import job_prefix
 from mindspore_federated.scheduler.redis_link import RedisLink
 from mindspore_federated.scheduler.refusals import (
     MalformedNodesError,
@@ -66,9 +67,7 @@ class JobRecord:
 
     def __init__(self, fl_name: str, cache_address: str) -> None:
         self.fl_name = fl_name
-        # A Redis Cluster keeps what shares the braces on one node; the name's own are escaped.
-        escaped = fl_name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
-        self._prefix = f"ms_fl:{{{escaped}}}:"
+        self._prefix = job_prefix(fl_name)
         self.link = RedisLink(cache_address)
 
     def key(self, *words: object) -> str:

@@ -31,7 +31,7 @@ def run_scheduler(
 ) -> None:
     """Serves the REST interface of job `fl_name` until `should_stop()` is true, asked ten times a second.
 
-    `cache_address`: as `distributed_cache.address`, `ip:port` or `unix:/path`. Redis may come later: until it
+    `cache_address`: as `config.cache_address.parse_cache_address` takes it. Redis may come later: until it
     is there, requests are answered with an error. `token_file`: as `management.token_file`; the environment
     variable MSFL_MANAGEMENT_TOKEN takes precedence.
 
@@ -59,7 +59,7 @@ async def _serve(
         record = JobRecord(fl_name, cache_address)
     except ValueError as error:
         raise RuntimeError(str(error)) from error
-    where = cache_address.rpartition("@")[2]  # without the password
+    where = record.link.shown
     runner = web.ServerRunner(
         ManagementServer(ManagementService(record, token).answer), shutdown_timeout=_SHUTDOWN_SECONDS
     )

@@ -8,15 +8,24 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+from redis.exceptions import RedisError
+
 from mindspore_federated import log
-from mindspore_federated.config import CommonConfig
-from mindspore_federated.config.cache_address import CacheAddress, parse_cache_address, without_password
+from mindspore_federated.cache import BlockingCache, job_prefix, memory_trouble
+from mindspore_federated.config import CommonConfig, HostPort
+from mindspore_federated.config.cache_address import (
+    CacheAddress,
+    cache_url,
+    parse_cache_address,
+    without_password,
+)
 from mindspore_federated.startup.embedded_redis import EmbeddedRedis
 from mindspore_federated.startup.errors import CacheUnavailable
 
 PATIENCE_SECONDS = 900.0
 _RETRY_SECONDS = 1.0
 _TEND_SECONDS = 1.0
+_LOOK_SECONDS = 1.0
 
 
 class CacheAccess:
@@ -29,7 +38,8 @@ class CacheAccess:
 
     def __init__(self, config: CommonConfig, yaml_config: str) -> None:
         cache = config.distributed_cache
-        self.address = cache.address
+        self._fl_name = config.fl_name
+        self.address = cache_url(cache)  # as parse_cache_address() and the core take it
         self._embedded: EmbeddedRedis | None = None
         if cache.type == "embedded":
             folder = os.path.dirname(os.path.abspath(yaml_config))
@@ -80,6 +90,34 @@ class CacheAccess:
             while not should_stop() and time.monotonic() < again:
                 time.sleep(0.05)
 
+    def warn_of_memory(self) -> None:
+        """Says what will hurt in the Redis that holds the job, if it tells; never a reason not to start."""
+        if self._embedded is not None:
+            return
+        address = self._parsed()
+        cache = BlockingCache(address, _LOOK_SECONDS, _LOOK_SECONDS)
+        try:
+            trouble = memory_trouble(cache.node(job_prefix(self._fl_name)).info("memory"))
+        except (RedisError, OSError):
+            return  # refused to this user, or away: whoever connects for good says why
+        finally:
+            cache.close()
+        if trouble is None:
+            return
+        lost = (
+            "decisions of the running iteration may be lost (who takes part, who is counted, which Servers "
+            "are alive), and then it fails"
+            if trouble.evicts
+            else "when they are full it refuses new devices, and iterations fail"
+        )
+        log.warning(
+            "The memory of the distributed cache at %s is limited: %s. So %s. To mend it: redis-cli %s",
+            address,
+            trouble.text,
+            lost,
+            trouble.command,
+        )
+
     def nearest_local_host(self, family: int) -> str:
         """The IP address at which Redis sees this machine; that of loopback if Redis is local or unknown.
 
@@ -91,6 +129,7 @@ class CacheAccess:
         if address.path:
             return loopback
         try:
+            # Of several, the first: they are reached over the same network.
             found = socket.getaddrinfo(address.host, address.port, family, socket.SOCK_DGRAM)
             found.sort(key=lambda entry: entry[0] != socket.AF_INET)
             with socket.socket(found[0][0], socket.SOCK_DGRAM) as route:
@@ -132,9 +171,18 @@ def _refuses(address: CacheAddress) -> bool:
             with socket.socket(socket.AF_UNIX) as link:
                 link.settimeout(1.0)
                 link.connect(address.path)
-        else:
-            socket.create_connection((address.host, address.port), timeout=1.0).close()
+            return False
     except (ConnectionRefusedError, FileNotFoundError):
+        return True
+    except OSError:
+        return False
+    return all(_refuses_at(place) for place in address.places)
+
+
+def _refuses_at(place: HostPort) -> bool:
+    try:
+        socket.create_connection(place, timeout=1.0).close()
+    except ConnectionRefusedError:
         return True
     except OSError:
         return False

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
+from mindspore_federated.cache import BlockingCache, job_prefix
 from mindspore_federated.config.cache_address import parse_cache_address
 
 HISTORY_LENGTH = 10_000  # iterations of an instance that stay
@@ -40,15 +38,14 @@ class JobRows:
 
     Args:
         fl_name: of the job.
-        cache_address: as ``distributed_cache.address``.
+        cache_address: as `parse_cache_address` takes it.
         global_window_ms: ``round.global_iteration_time_window``.
     """
 
     def __init__(self, fl_name: str, cache_address: str, global_window_ms: int) -> None:
-        escaped = fl_name.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
-        self._prefix = f"ms_fl:{{{escaped}}}:"
+        self._prefix = job_prefix(fl_name)
         self._expiry_ms = _ROW_DAYS_MS + global_window_ms
-        self._redis = _redis(cache_address)
+        self._cache = BlockingCache(parse_cache_address(cache_address), _CONNECT_SECONDS, _ANSWER_SECONDS)
 
     def add_history(self, lines: Sequence[HistoryLine]) -> dict[str, int]:
         """Adds lines, each once however often it is sent; trims and renews their rows.
@@ -60,15 +57,15 @@ class JobRows:
             JobRowsError: some may have been added.
         """
         instances = list(dict.fromkeys(line.instance for line in lines))
-        pipeline = self._redis.pipeline(transaction=False)
-        for line in lines:
-            pipeline.zadd(self._history(line.instance), {line.line: line.iteration})
-        for instance in instances:
-            key = self._history(instance)
-            pipeline.zremrangebyrank(key, 0, -HISTORY_LENGTH - 1)
-            pipeline.pexpire(key, self._expiry_ms)
-            pipeline.zcard(key)
         try:
+            pipeline = self._cache.redis.pipeline(transaction=False)
+            for line in lines:
+                pipeline.zadd(self._history(line.instance), {line.line: line.iteration})
+            for instance in instances:
+                key = self._history(instance)
+                pipeline.zremrangebyrank(key, 0, -HISTORY_LENGTH - 1)
+                pipeline.pexpire(key, self._expiry_ms)
+                pipeline.zcard(key)
             answers = pipeline.execute()
         except (RedisError, OSError) as error:
             raise JobRowsError(str(error)) from error
@@ -81,9 +78,10 @@ class JobRows:
             JobRowsError: as its text says.
         """
         try:
-            instance = self._redis.get(f"{self._prefix}instance")
+            redis = self._cache.redis
+            instance = redis.get(f"{self._prefix}instance")
             if isinstance(instance, bytes):
-                self._redis.pexpire(self._history(instance.decode("utf-8", "replace")), self._expiry_ms)
+                redis.pexpire(self._history(instance.decode("utf-8", "replace")), self._expiry_ms)
         except (RedisError, OSError) as error:
             raise JobRowsError(str(error)) from error
 
@@ -100,7 +98,7 @@ class JobRows:
         try:
             while len(found) < count:
                 last = min(len(found) + _READ_AT_ONCE, count) - 1
-                batch = self._redis.lrange(key, len(found), last)
+                batch = self._cache.redis.lrange(key, len(found), last)
                 if not batch:
                     break
                 found += [text for text in batch if isinstance(text, bytes)]
@@ -114,24 +112,7 @@ class JobRows:
         return found
 
     def close(self) -> None:
-        self._redis.close()
-        self._redis.connection_pool.disconnect()
+        self._cache.close()
 
     def _history(self, instance: str) -> str:
         return f"{self._prefix}{instance}:history"
-
-
-def _redis(cache_address: str) -> Redis:
-    address = parse_cache_address(cache_address)
-    options: dict[str, Any] = {
-        "db": address.database,
-        "username": address.user or None,
-        "password": address.password or None,
-        "protocol": 2,  # as the core speaks it
-        "socket_connect_timeout": _CONNECT_SECONDS,
-        "socket_timeout": _ANSWER_SECONDS,
-        "retry": Retry(NoBackoff(), 0),
-    }
-    if address.path:
-        return Redis(unix_socket_path=address.path, **options)
-    return Redis(host=address.host, port=address.port, **options)

@@ -94,6 +94,7 @@ def serve_devices(
     if run.signals.requested:
         log.progress("%s", run.signals.why)
         return
+    cache.warn_of_memory()
     try:
         from mindspore_federated import _core
     except ImportError as error:

@@ -17,16 +17,20 @@ PYTHON_FLOORS: dict[str, frozenset[str]] = {
     "machine": frozenset({"log"}),
     "schema": frozenset(),
     "config": frozenset({"log", "_core"}),
+    "cache": frozenset({"log", "config"}),
     "checkpoint": frozenset({"log"}),
     "privacy": frozenset({"log"}),
     "monitoring": frozenset({"log", "config"}),
     "client": frozenset({"log", "schema", "checkpoint", "privacy", "_core"}),
-    "scheduler": frozenset({"log", "schema", "config", "checkpoint", "monitoring", "client", "_core"}),
-    "startup": frozenset({"log", "machine", "config", "checkpoint", "monitoring", "scheduler", "_core"}),
+    "scheduler": frozenset(
+        {"log", "schema", "config", "cache", "checkpoint", "monitoring", "client", "_core"}
+    ),
+    "startup": frozenset({"log", "machine", "config", "cache", "checkpoint", "monitoring", "scheduler"})
+    | {"_core"},
     "trainer": frozenset({"log", "config", "checkpoint", "privacy", "client", "startup"}),
     "simulation": frozenset({"log", "config", "checkpoint", "privacy", "client", "startup", "trainer"}),
     "cli": frozenset({"log", "config", "checkpoint", "privacy", "scheduler", "client", "startup"})
-    | {"machine", "monitoring", "trainer", "simulation", "_core"},
+    | {"machine", "cache", "monitoring", "trainer", "simulation", "_core"},
     "common": frozenset(),  # the reference's path of one tool
 }
 

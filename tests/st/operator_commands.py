@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import urllib.request
 
 import redis as redis_client
@@ -47,3 +49,13 @@ class Operator:
                 assert json.load(answer)["code"] == "0"
 
         await asyncio.to_thread(ask)
+
+
+def msfl(*arguments, succeeds=True):
+    """What the command prints."""
+    code = "from mindspore_federated.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0 or not succeeds, done.stdout + done.stderr
+    return done.stdout

@@ -9,6 +9,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from mindspore_federated.cache import memory_trouble
 from mindspore_federated.cli.checks.finding import Finding, ok, problem, warning
 from mindspore_federated.cli.failure import CommandError
 from mindspore_federated.cli.job_cache import STATES, JobCache, standing
@@ -29,10 +30,11 @@ def examine_cache(cache: JobCache, config: ServerConfig) -> Iterator[Finding]:
     try:
         before = time.time()
         with cache.errors():
-            seconds, micros = cache.redis.time()
+            redis = cache.node()
+            seconds, micros = redis.time()
         after = time.time()
         with cache.errors():
-            info = cache.redis.info()
+            info = redis.info()
     except CommandError as error:
         yield unreachable(cache, error)
         return
@@ -40,7 +42,7 @@ def examine_cache(cache: JobCache, config: ServerConfig) -> Iterator[Finding]:
     yield memory(cache, info)
     if not embedded:
         yield persistence(cache, info)
-        yield access(cache)
+        yield access(cache, info)
     yield clock(seconds + micros / 1e6, before, after)
     yield from record(cache, config)
 
@@ -57,7 +59,14 @@ def unreachable(cache: JobCache, error: CommandError) -> Finding:
         return problem(
             "redis", error.text, "give the user of distributed_cache.address all commands on its keys"
         )
-    return problem("redis", error.text, f"redis-server --port {cache.address.port or 0} --appendonly yes")
+    where = cache.address
+    if where.master:
+        remedy = f"redis-cli -h {where.host} -p {where.port} sentinel master {where.master}"
+    elif where.others:
+        remedy = f"redis-cli -h {where.host} -p {where.port} cluster info"
+    else:
+        remedy = f"redis-server --port {where.port or 0} --appendonly yes"
+    return problem("redis", error.text, remedy)
 
 
 def version(cache: JobCache, info: dict[str, Any]) -> Finding:
@@ -69,18 +78,11 @@ def version(cache: JobCache, info: dict[str, Any]) -> Finding:
 
 
 def memory(cache: JobCache, info: dict[str, Any]) -> Finding:
-    limit, policy = int(info.get("maxmemory", 0)), str(info.get("maxmemory_policy", "noeviction"))
-    used = int(info.get("used_memory", 0))
-    if limit and policy != "noeviction":
-        return problem(
-            "redis memory",
-            f"at {limit} bytes ({used} are used) it drops rows of running jobs: maxmemory-policy {policy}",
-            f"{_redis_cli(cache)} config set maxmemory-policy noeviction",
-        )
-    if limit and used > 0.8 * limit:
-        return warning(
-            "redis memory", f"{used} of {limit} bytes are used", f"{_redis_cli(cache)} config set maxmemory 0"
-        )
+    trouble = memory_trouble(info)
+    if trouble is not None:
+        finding = problem if trouble.evicts else warning
+        return finding("redis memory", trouble.text, f"{_redis_cli(cache, info)} {trouble.command}")
+    limit, used = int(info.get("maxmemory", 0)), int(info.get("used_memory", 0))
     return ok("redis memory", f"{used} bytes used, {f'limit {limit}' if limit else 'no limit'}")
 
 
@@ -88,7 +90,7 @@ def persistence(cache: JobCache, info: dict[str, Any]) -> Finding:
     if int(info.get("aof_enabled", 0)):
         return ok("redis persistence", "append-only file")
     try:
-        snapshots = cache.redis.config_get("save").get("save", "")
+        snapshots = cache.node().config_get("save").get("save", "")
     except RedisError:  # managed ones do not tell
         return ok("redis persistence", "unknown: CONFIG is not allowed here")
     if snapshots:
@@ -97,20 +99,21 @@ def persistence(cache: JobCache, info: dict[str, Any]) -> Finding:
         "redis persistence",
         "none: a Redis that restarts is empty, which costs the running iteration, and the record of a job "
         "none of whose Servers is alive",
-        f"{_redis_cli(cache)} config set appendonly yes",
+        f"{_redis_cli(cache, info)} config set appendonly yes",
     )
 
 
-def access(cache: JobCache) -> Finding:
+def access(cache: JobCache, info: dict[str, Any]) -> Finding:
     where = cache.address
     if where.password:
         return ok("redis access", "with a password")
-    if where.path or _is_loopback(where.host):
+    if where.path or all(_is_loopback(host) for host, _port in where.places):
         return ok("redis access", "without a password, from this machine")
     return warning(
         "redis access",
         f"whoever reaches {cache.shown} may command the job: no password is needed",
-        f"{_redis_cli(cache)} config set requirepass <password>; address: redis://:<password>@{cache.shown}",
+        f"{_redis_cli(cache, info)} config set requirepass <password>; address: "
+        f"redis://:<password>@{','.join(map(str, where.places))}",
     )
 
 
@@ -168,8 +171,19 @@ def parameters(held: dict[str, str], written: dict[str, str]) -> Finding:
     )
 
 
-def _redis_cli(cache: JobCache) -> str:
+def _redis_cli(cache: JobCache, info: dict[str, Any]) -> str:
     where = cache.address
     if where.path:
         return f"redis-cli -s {where.path}"
-    return f"redis-cli -h {where.host} -p {where.port}"
+    host, port = _node_address(cache) if where.master or where.others else (where.host, where.port)
+    return f"redis-cli -h {host} -p {port or info.get('tcp_port', 0)}"
+
+
+def _node_address(cache: JobCache) -> tuple[str, int]:
+    """Of the Redis that holds the job, behind sentinels or in a Cluster."""
+    pool = cache.node().connection_pool
+    if cache.address.master:
+        host, port = pool.get_master_address()
+    else:
+        host, port = pool.connection_kwargs["host"], pool.connection_kwargs["port"]
+    return str(host), int(port)

@@ -87,6 +87,7 @@ TEST_F(Pipeline, ErrorsAreRefusalsOrAbsence) {
       {"LOADING Redis is loading", Errc::kCacheUnavailable},
       {"READONLY You can't write", Errc::kCacheUnavailable},
       {"MASTERDOWN Link", Errc::kCacheUnavailable},
+      {"NOREPLICAS Not enough good replicas to write.", Errc::kCacheUnavailable},
       {"CLUSTERDOWN Hash slot", Errc::kCacheUnavailable},
       {"TRYAGAIN Multiple keys", Errc::kCacheUnavailable},
       {"BUSY Redis is busy", Errc::kCacheUnavailable},

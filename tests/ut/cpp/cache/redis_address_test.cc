@@ -41,6 +41,27 @@ TEST(RedisAddress, Forms) {
   }
 }
 
+TEST(RedisAddress, Several) {
+  const auto nodes = RedisAddress::Parse("redis://me:word@a:1,[::1],b:3");
+  ASSERT_TRUE(nodes) << nodes.error().text;
+  EXPECT_EQ(nodes->host, "a");
+  EXPECT_EQ(nodes->others, (std::vector<RedisPlace>{RedisPlace("::1", 6379), RedisPlace("b", 3)}));
+  EXPECT_EQ(nodes->ForDisplay(), "a:1,[::1]:6379,b:3");
+  EXPECT_EQ(RedisAddress::Parse("a:1,b:2")->others.size(), 1U);
+
+  const auto sentinels =
+      RedisAddress::Parse("sentinel://me:wo%2Frd@a,b:2/4?master=the%20one&user=su&password=s%3F%26");
+  ASSERT_TRUE(sentinels) << sentinels.error().text;
+  EXPECT_EQ(sentinels->port, 26379);
+  EXPECT_EQ(sentinels->others, std::vector<RedisPlace>{RedisPlace("b", 2)});
+  EXPECT_EQ(sentinels->password, "wo/rd");
+  EXPECT_EQ(sentinels->database, 4);
+  EXPECT_EQ(sentinels->master, "the one");
+  EXPECT_EQ(sentinels->sentinel_user, "su");
+  EXPECT_EQ(sentinels->sentinel_password, "s?&");
+  EXPECT_EQ(sentinels->ForDisplay(), "a:26379,b:2/4 (sentinels of the one)");
+}
+
 TEST(RedisAddress, Refused) {
   for (const char* text : {"",
                            "host",
@@ -64,7 +85,16 @@ TEST(RedisAddress, Refused) {
                            "redis://h:1/2/3",
                            "redis://u:%4@h",
                            "redis://u:%zz@h",
-                           "redis://@"}) {
+                           "redis://@",
+                           "a:1,",
+                           ",a:1",
+                           "a:1,b",
+                           "a:1,redis://b",
+                           "sentinel://a",
+                           "sentinel://a?master=",
+                           "sentinel://a?master=m&x=y",
+                           "sentinel://a?master",
+                           "sentinel://?master=m"}) {
     const auto address = RedisAddress::Parse(text);
     ASSERT_FALSE(address) << text;
     EXPECT_EQ(address.error().code, Errc::kInvalidArgument) << text;
@@ -78,6 +108,12 @@ TEST(RedisAddress, NoPasswordInErrors) {
   const auto address = RedisAddress::Parse("redis://me:secret@host:0");
   ASSERT_FALSE(address);
   EXPECT_EQ(address.error().text.find("secret"), std::string::npos) << address.error().text;
+  for (const char* text :
+       {"sentinel://h:0?master=m&password=secret", "sentinel://u:secret@h?password=secret"}) {
+    const auto sentinels = RedisAddress::Parse(text);
+    ASSERT_FALSE(sentinels);
+    EXPECT_EQ(sentinels.error().text.find("secret"), std::string::npos) << sentinels.error().text;
+  }
 }
 
 TEST(Script, IsNamedByItsSha1) {

@@ -93,6 +93,13 @@ def test_redis_that_forgets(msfl, write_job, start_redis):
     assert found["redis persistence"]["level"] == found["redis memory"]["level"] == "ok"
 
 
+def test_several_addresses_that_are_no_cluster(msfl, write_job, start_redis):
+    address = start_redis().address
+    found = findings(msfl("doctor", write_job(f"{address},{address}"), "--json"))
+    assert found["redis"]["level"] == "problem"
+    assert "several addresses are for the nodes of a Redis Cluster" in found["redis"]["detail"]
+
+
 @pytest.mark.parametrize(("state", "word"), [("1", "disabled"), ("2", "finished"), ("3", "stopped")])
 def test_a_job_that_does_not_run(msfl, write_job, redis_server, write_record, state, word):
     write_record(alive=False, state=state)

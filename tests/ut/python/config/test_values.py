@@ -232,7 +232,7 @@ def test_an_embedded_cache_needs_no_address(job: Any, kind: str) -> None:
 
 def test_a_misspelt_embedded_cache(job: Any) -> None:
     job.content["distributed_cache"] = {"type": "embeded"}
-    assert "can be only one of [redis, embedded], but got embeded" in job.error()
+    assert "can be only one of [redis, embedded, sentinel], but got embeded" in job.error()
 
 
 @pytest.mark.parametrize("text", ["5, 15", "1,2880"])

@@ -7,7 +7,6 @@ import socket
 import pytest
 
 from mindspore_federated.scheduler import run_scheduler
-from mindspore_federated.scheduler.redis_link import redis_url
 
 
 def start(cache_address: str, port: int) -> None:
@@ -70,22 +69,6 @@ def test_redis_with_another_password(redis_on_port, free_port, start_scheduler):
 
 
 @pytest.mark.parametrize(
-    ("address", "url"),
-    [
-        ("127.0.0.1:2345", "redis://127.0.0.1:2345"),
-        ("cache.local:6379", "redis://cache.local:6379"),
-        ("[::1]:6379", "redis://[::1]:6379"),
-        ("redis://u:p@host:1/3", "redis://u:p@host:1/3"),
-        ("redis://host", "redis://host"),
-        ("unix:/run/a b%.sock", "unix:///run/a%20b%25.sock"),
-        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
-    ],
-)
-def test_cache_addresses(address, url):
-    assert redis_url(address) == url
-
-
-@pytest.mark.parametrize(
     "address",
     [
         *("host", "host:", "host:0", "host:65536", "::1:5", "a@b:1", "h:1/2"),
@@ -94,7 +77,7 @@ def test_cache_addresses(address, url):
 )
 def test_cache_addresses_refused(address, free_port):
     with pytest.raises(
-        RuntimeError, match=r"distributed cache address .* is not valid; allowed are host:port"
+        RuntimeError, match=r"distributed cache address .* is not valid: .*; allowed are host:port"
     ):
         start(address, free_port)
 

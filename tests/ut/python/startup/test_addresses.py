@@ -11,7 +11,7 @@ import pytest
 
 from mindspore_federated import CacheRefused, FLServerJob
 from mindspore_federated.client.messages import GetModel
-from mindspore_federated.config import load_common_config
+from mindspore_federated.config import CommonConfig, load_common_config
 from mindspore_federated.startup.cache_access import CacheAccess
 from mindspore_federated.startup.server_addresses import (
     advertised_host,
@@ -107,6 +107,39 @@ def test_a_password_that_is_wrong(
     logged = capsys.readouterr().err
     assert text in logged
     assert "s3cret" not in logged + str(caught.value)
+
+
+def looked_at(address: str, said: list[str]) -> str:
+    """What a Server that starts says of the memory of Redis."""
+    config = config_of(address)
+    CacheAccess(config, "job.yaml").warn_of_memory()
+    return "\n".join(said)
+
+
+def config_of(address: str) -> CommonConfig:
+    values = {"fl_name": "j", "fl_iteration_num": 1, "server_mode": "FEDERATED_LEARNING", "enable_ssl": False}
+    return CommonConfig.model_validate({**values, "distributed_cache": {"address": address}})
+
+
+def test_a_redis_that_may_drop_rows_is_a_warning(make_redis: Any, said: list[str]) -> None:
+    redis = make_redis()
+    assert looked_at(redis.address, said) == ""
+    redis.ask("CONFIG", "SET", "maxmemory", "100mb")
+    assert looked_at(redis.address, said) == ""
+    redis.ask("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
+    text = looked_at(redis.address, said)
+    for part in (redis.address, "volatile-lru", "decisions of the running iteration", "policy noeviction"):
+        assert part in text
+    said.clear()
+    redis.ask("ACL", "SETUSER", "me", "on", ">pw", "~*", "+get")
+    assert looked_at(f"redis://me:pw@{redis.address}", said) == ""
+    redis.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    redis.ask("CONFIG", "SET", "maxmemory", redis.ask("INFO", "memory").split("used_memory:")[1].split()[0])
+    assert "bytes are used" in looked_at(redis.address, said)
+
+
+def test_a_redis_that_is_away_is_not_waited_for(said: list[str]) -> None:
+    assert looked_at("127.0.0.1:1", said) == ""
 
 
 def test_a_cache_address_that_is_none(jobs: Any, model: Any, said: list[str]) -> None:
