@@ -20,9 +20,15 @@ if update == 'counted' .. lease .. ' ' .. ARGV[9] then return {COUNTED, counted,
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {MOVED, 0, 0} end
 local status = redis.call('HMGET', KEYS[2], 'iteration', 'state')
 if status[1] ~= ARGV[2] or status[2] ~= '0' then return {MOVED, 0, 0} end
-if update ~= 'leased' .. lease or round[7] then return {FENCED, counted, 0} end
+if update ~= 'leased' .. lease then return {FENCED, counted, 0} end
 -- A lease of an older epoch that is still there was given to nobody else: its Server has entered again.
-if redis.call('HEXISTS', KEYS[3], ARGV[5]) == 0 then
+if round[7] or redis.call('HEXISTS', KEYS[3], ARGV[5]) == 0 then
+  -- Its sum holds what it will not count, so it does not get its part back when it enters again, unless the part is lost.
+  local all = read_round(KEYS[4])
+  if not round[7] and (tonumber(round[3] or 0) == 0 or heir_of(all, ARGV[5], KEYS[3])) then
+    redis.call('HSET', KEYS[4], 'owner:' .. ARGV[5], '-')
+    publish('nodes', ARGV[1], ARGV[2])
+  end
   give_back(KEYS[4], KEYS[5], {[ARGV[6]] = true}, orphans(read_round(KEYS[4]), KEYS[3]), ARGV[1], ARGV[2],
             ARGV[7], ARGV[8])
   return {FENCED, counted, 0}

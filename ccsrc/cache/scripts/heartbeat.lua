@@ -71,7 +71,7 @@ if current and redis.call('HGET', KEYS[2], 'iteration') == ARGV[2] then
   if any then
     -- Those of older epochs belong to a Server that has entered again; those of orphans to their heirs.
     local kept = orphans(round, KEYS[6])
-    for _, id in ipairs(redis.call('HKEYS', KEYS[6])) do kept[id] = true end
+    for _, id in ipairs(redis.call('HKEYS', KEYS[6])) do kept[id] = kept[id] or not round['owner:' .. id] end
     give_back(KEYS[9], KEYS[10], gone, kept, ARGV[1], ARGV[2], ARGV[8], ARGV[9])
   end
 end

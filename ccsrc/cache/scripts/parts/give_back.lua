@@ -38,6 +38,10 @@ local function give_back(round, updates, gone, kept, instance, iteration, thresh
       redis.call('HDEL', updates, rows[i])
       redis.call('HINCRBY', round, 'leased:' .. epoch, -1)
       freed = freed + 1
+      -- Its sum may hold it: if the Server comes back, nothing is counted in that sum. What is already is the heir's.
+      if tonumber(redis.call('HGET', round, 'counted:' .. node) or 0) == 0 then
+        redis.call('HSETNX', round, 'owner:' .. node, '-')
+      end
     end
   end
   if freed > 0 then leases_freed(round, freed, instance, iteration, threshold, window) end
