@@ -104,11 +104,6 @@ LEFT_OUT = {
         {"if not round[7] and (tonumber": "if false and (tonumber"},
         _HOLDERS_SILENCE,
     ),
-    "what nobody can count any more": (
-        "take_over",
-        {"if other_holders() == '' then give_rest_back() end": ""},
-        _HOLDERS_SILENCE,
-    ),
     "that the heir counts it": ("take_over", {"if kind == 'leased' then": "if false then"}, _HOLDERS_CRASH),
     "that the heir has what is counted": (
         "take_over",
@@ -117,7 +112,7 @@ LEFT_OUT = {
     ),
     "that who has another sum is no heir": (
         "take_over",
-        {"part, other_holders())\n  if": "part, round['holders:' .. part])\n  if"},
+        {"part, other_holders())\n  publish": "part, round['holders:' .. part])\n  publish"},
         _TWO_CRASHES,
     ),
     "whose the part is, by who holds it": (

@@ -31,17 +31,8 @@ local function other_holders()
   end
   return table.concat(others, ' ')
 end
-local function give_rest_back()
-  local gone, any, updates = {}, false, redis.call('HGETALL', KEYS[5])
-  for i = 2, #updates, 2 do
-    local kind, of, epoch = string.match(updates[i], '^(%S+) (%S+) (%S+) ')
-    if kind == 'leased' and of == part then gone[epoch], any = true, true end
-  end
-  if any then give_back(KEYS[4], KEYS[5], gone, {}, ARGV[1], ARGV[2], ARGV[6], ARGV[7]) end
-end
 local function useless()  -- another one may have all of it
   redis.call('HSET', KEYS[4], 'holders:' .. part, other_holders())
-  if other_holders() == '' then give_rest_back() end
   publish('nodes', ARGV[1], ARGV[2])
   return {INCOMPLETE, of_part}
 end
@@ -67,6 +58,11 @@ if late > 0 then
   redis.call('HSET', KEYS[4], 'leased', leased - late, 'counted', counted + late, 'counted:' .. part, of_part + late)
   if counted + late == tonumber(round.target or ARGV[6]) then publish('counted_full', ARGV[1], ARGV[2]) end
 end
-give_rest_back()
+local gone, any, updates = {}, false, redis.call('HGETALL', KEYS[5])
+for i = 2, #updates, 2 do
+  local kind, of, epoch = string.match(updates[i], '^(%S+) (%S+) (%S+) ')
+  if kind == 'leased' and of == part then gone[epoch], any = true, true end
+end
+if any then give_back(KEYS[4], KEYS[5], gone, {}, ARGV[1], ARGV[2], ARGV[6], ARGV[7]) end
 publish('nodes', ARGV[1], ARGV[2])
 return {TAKEN, of_part + late}
