@@ -144,13 +144,14 @@ std::optional<Refusal> Offers::RefusalOfSum(const schema::SumQuestion& question)
   if (HasLeft(instance, question.iteration()) || (is_newest && sum_ == nullptr))
     return Refuse(Code::Gone, "it has left " + IterationText(instance, question.iteration()));
   if (!is_newest) return NotBegun(instance, question.iteration());
+  // One of them may not have heard yet that a part has another owner: then it begins anew.
+  if (newest_->key.members != question.members())
+    return Refuse(Code::OtherMembers, "it combines the sums of other members, or other sums");
   const std::uint64_t uploads = newest_->members[newest_->rank].uploads;
   if (uploads != question.uploads()) {
     return Refuse(Code::OtherUploads, "its sum holds " + std::to_string(uploads) + " uploads, not " +
                                           std::to_string(question.uploads()));
   }
-  if (newest_->key.members != question.members())
-    return Refuse(Code::OtherMembers, "it combines the sums of other members, or other sums");
   return std::nullopt;
 }
 

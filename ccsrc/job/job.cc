@@ -166,6 +166,11 @@ bool Job::IsListed(const std::string& node_id) const {
   return servers_.empty() || servers_.contains(node_id);
 }
 
+bool Job::HasOthers() const {
+  const std::lock_guard lock(node_mutex_);
+  return servers_.size() > 1;
+}
+
 void Job::RequestStop() {
   stop_requested_ = true;
   gate_.Close(Service::kStopping);
@@ -224,6 +229,7 @@ void Job::Adopt(const cache::Status& status, Rules rules) {
   iteration_ =
       std::make_shared<Iteration>(status_.current, rules_, history_.Latest().model, *pool_, node()->id);
   iteration_->follows_instance = follows;
+  unheard_.clear();
   replication_->Enter(*iteration_->part);
   awaiting_since_.reset();
   opened_ = false;

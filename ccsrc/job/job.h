@@ -138,6 +138,7 @@ class Job {
   void ArmDeadline(std::optional<std::int64_t> in_ms);
   // As the last heartbeat has heard; true before the first one.
   bool IsListed(const std::string& node_id) const;
+  bool HasOthers() const;
   // Of the running iteration, if it may be left without a loss: nothing that this Server holds was counted.
   bool MayLeave();
   // How this Server stands in the cluster, for who arranges holders.
@@ -225,6 +226,7 @@ class Job {
   std::string last_summary_;
   std::optional<std::vector<std::string>> awaited_;
   std::vector<recovery::PartKey> reclaimable_;  // found on the disk at start
+  std::vector<cache::Orphan> unheard_;          // that were to be taken over, without an answer
 };
 
 // The phases; a struct only so that Job can name one friend.

@@ -37,7 +37,6 @@ Task<std::optional<collective::Combined>> Phases::Combine(Job& job) {
   // away, and less than the whole model. The same when this Server is to stop: what all have counted is not
   // to be lost for it.
   job.moved_while_combining_ = false;
-  job.nodes_have_changed_ = false;
   request.stop = [&job, until = SteadyClock::time_point::max()]() mutable {
     if (job.nodes_have_changed_ && job.replication_->replicas() > 0) return true;
     if (!job.stop_requested_ && !job.moved_while_combining_) return false;
@@ -62,9 +61,11 @@ Task<std::optional<collective::Combined>> Phases::Combine(Job& job) {
 }
 
 // A member that can't be reached may be dead, and another Server may hold its part: that is known once its
-// heartbeat has run out. Until then this Server asks it again and again.
+// heartbeat has run out. Until then this Server asks it again and again. One that has left may have given its
+// part to another.
 bool Phases::MayCombineAgain(Job& job) {
-  if (job.replication_->replicas() == 0 || job.not_to_be_combined_) return false;
+  if (job.not_to_be_combined_ || (job.replication_->replicas() == 0 && !job.nodes_have_changed_))
+    return false;
   const SteadyClock::time_point now = SteadyClock::now();
   if (!job.awaiting_since_) job.awaiting_since_ = now;
   return now < *job.awaiting_since_ + OthersPatience(*job.iteration().start_model());

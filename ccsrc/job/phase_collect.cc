@@ -1,6 +1,7 @@
 // Collect: devices join and upload. Left when every expected update is counted, a window is over, or the
 // cluster has moved. News are pushed; the look once a second is the safety net.
 #include <algorithm>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -24,10 +25,17 @@ bool Contains(const std::vector<cache::Contributor>& contributors, const std::st
 
 Task<std::optional<Phase>> Phases::LookAtCache(Job& job) {
   const cache::IterationKey current = job.status_.current;
+  job.nodes_have_changed_ = false;
   const Result<cache::Snapshot> seen = co_await job.store_.Observe(current);
   if (!seen) {
     MSFL_LOG(kWarning, "the distributed cache can't be reached: " << seen.error().text);
     co_return Phase::kFailure;
+  }
+  // What has happened since may have made this Server the owner of parts, of which it has not heard.
+  if (!job.unheard_.empty()) {
+    std::vector<cache::Orphan> unheard = std::exchange(job.unheard_, {});
+    co_await TakeOver(job, std::move(unheard));
+    if (!job.unheard_.empty()) co_return Phase::kFailure;
   }
   if (seen->known && seen->status.current == current) {
     job.seen_started_ = seen->started;

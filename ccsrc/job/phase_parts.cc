@@ -23,6 +23,7 @@ Task<> Phases::TakeOver(Job& job, std::vector<cache::Orphan> orphans) {
     if (!taken) {
       MSFL_LOG(kWarning, "the updates of a Server that is gone can't be taken over yet: node="
                              << orphan.part << ": " << taken.error().text);
+      job.unheard_.push_back(orphan);
     } else if (*taken != nullptr) {
       job.iteration_->TakeOver(*taken);
     }
@@ -68,7 +69,8 @@ Task<> Phases::TendHolders(Job& job) {
 Task<std::optional<Phase>> Phases::GiveUpPart(Job& job) {
   const cache::IterationKey current = job.status_.current;
   Result<cache::YieldVerdict> yielded(cache::YieldVerdict::kNoHeir);
-  if (job.replication_->replicas() > 0) {
+  // Alone, nobody would count anything any more in this iteration.
+  if (job.HasOthers()) {
     const std::string part = job.iteration_->part->key.part;
     yielded = co_await job.store_.YieldPart(current, part);
   }

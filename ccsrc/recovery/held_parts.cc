@@ -92,7 +92,10 @@ struct HeldParts::HoldMessage {
 
 struct HeldParts::CopyMessage {
   CopyMessage(const schema::PeerRequest& request, const schema::CopyQuestion& question)
-      : key(KeyOf(*question.of())), piece(request, *question.piece()), uploads(question.uploads()) {
+      : key(KeyOf(*question.of())),
+        piece(request, *question.piece()),
+        uploads(question.uploads()),
+        number(question.number()) {
     metrics.loss = question.loss();
     metrics.accuracy = question.accuracy();
     metrics.data_size = question.data_size();
@@ -118,7 +121,7 @@ struct HeldParts::CopyMessage {
 
   const PartKey key;
   const PieceName piece;
-  const std::uint64_t uploads;
+  const std::uint64_t uploads, number;
   model::MetricSums metrics;
   std::map<std::uint64_t, cache::HeldUpdate> unsettled;
 };
@@ -143,7 +146,7 @@ void HeldParts::Enter(const std::string& instance, std::uint64_t iteration) {
 Task<net::PeerAnswer> HeldParts::AnswerHold(std::shared_ptr<HeldParts> self,
                                             const schema::PeerRequest& request) {
   const auto update = std::make_shared<const HoldMessage>(request, *request.question_as_HoldQuestion());
-  const FetchKey key(update->key, update->sequence);
+  const FetchKey key(update->key, update->piece.name);
   std::shared_ptr<Fetch> fetch;
   std::shared_ptr<Mirror> mirror;
   bool begins = false;
@@ -174,7 +177,7 @@ Task<net::PeerAnswer> HeldParts::AnswerHold(std::shared_ptr<HeldParts> self,
 Task<net::PeerAnswer> HeldParts::AnswerCopy(std::shared_ptr<HeldParts> self,
                                             const schema::PeerRequest& request) {
   const auto copy = std::make_shared<const CopyMessage>(request, *request.question_as_CopyQuestion());
-  const FetchKey key(copy->key, 0);
+  const FetchKey key(copy->key, copy->piece.name);
   std::shared_ptr<Fetch> fetch;
   bool begins = false;
   {
@@ -247,7 +250,7 @@ Peers::Question HeldParts::Piece(const std::string& node_id, const std::string& 
 Task<> HeldParts::FetchUpdate(std::shared_ptr<HeldParts> self, std::shared_ptr<Mirror> mirror,
                               std::shared_ptr<Fetch> fetch, std::shared_ptr<const HoldMessage> update,
                               net::LiveHold) {
-  const FetchKey key(update->key, update->sequence);
+  const FetchKey key(update->key, update->piece.name);
   LostCoroutine lost([&] { self->End(key, *fetch, "there may be no memory for it"); });
   std::string fault;
   try {
@@ -332,7 +335,7 @@ Task<std::string> HeldParts::Add(std::shared_ptr<HeldParts> self, std::shared_pt
 
 Task<> HeldParts::FetchCopy(std::shared_ptr<HeldParts> self, std::shared_ptr<Fetch> fetch,
                             std::shared_ptr<const CopyMessage> copy, net::LiveHold) {
-  const FetchKey key(copy->key, 0);
+  const FetchKey key(copy->key, copy->piece.name);
   LostCoroutine lost([&] { self->End(key, *fetch, "there may be no memory for it"); });
   std::string fault;
   try {
@@ -351,11 +354,16 @@ Task<> HeldParts::FetchCopy(std::shared_ptr<HeldParts> self, std::shared_ptr<Fet
     }
     if (fault.empty()) {
       const auto mirror = std::make_shared<Mirror>(copy->Make(self->layout_, *self->pool_, bytes));
+      mirror->giver = copy->piece.node_id;
+      mirror->copy = copy->number;
       mirror->unsettled = copy->unsettled;
       const std::lock_guard lock(self->mutex_);
       auto& place = self->mirrors_[copy->key];
+      const bool older = place != nullptr && place->giver == mirror->giver && place->copy > mirror->copy;
       if (place != nullptr && place->taken) {
         fault = "it is taking that part over";
+      } else if (older) {
+        fault = "it has been given a newer one";
       } else {
         place = mirror;
       }
@@ -418,6 +426,7 @@ Task<std::optional<HeldParts::Taken>> HeldParts::Take(std::shared_ptr<HeldParts>
   const bool rests = co_await self->waiters_.Wait(self->mutex_, until, at_rest);
   if (!rests) {
     self->GiveBack(key);
+    answer.emplace();
     co_return answer;
   }
   const std::lock_guard lock(self->mutex_);

@@ -47,7 +47,7 @@ class HeldParts {
 
   // To take a part over: from here on nothing is added to it. Null if it is not held.
   struct Taken {
-    std::shared_ptr<Part> part;
+    std::shared_ptr<Part> part;  // null: something is still being added to it
     std::vector<cache::HeldUpdate> unsettled;
   };
   static Task<std::optional<Taken>> Take(std::shared_ptr<HeldParts> self, PartKey key);
@@ -64,6 +64,8 @@ class HeldParts {
   struct Mirror {
     explicit Mirror(std::shared_ptr<Part> the_part) : part(std::move(the_part)) {}
     const std::shared_ptr<Part> part;
+    std::string giver;                                     // node id of who has given the copy
+    std::uint64_t copy = 0;                                // which one
     std::map<std::uint64_t, cache::HeldUpdate> unsettled;  // by sequence
     std::size_t adding = 0;
     bool taken = false, broken = false;
@@ -74,7 +76,7 @@ class HeldParts {
     bool done = false;
     std::string fault;
   };
-  using FetchKey = std::pair<PartKey, std::uint64_t>;  // the sequence; 0: all of the part
+  using FetchKey = std::pair<PartKey, std::string>;  // and the name of the piece
 
   static Task<net::PeerAnswer> Await(std::shared_ptr<HeldParts> self, std::shared_ptr<Fetch> fetch,
                                      std::uint32_t wait_ms);

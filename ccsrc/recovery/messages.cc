@@ -86,8 +86,8 @@ collective::Bytes EncodeCopy(const collective::Envelope& envelope, const Part& p
   const model::MetricSums metrics = part.metrics();
   return collective::EncodeRequest(
       builder, envelope,
-      schema::CreateCopyQuestion(builder, name, offered, part.sum.uploads(), list, metrics.data_size,
-                                 metrics.eval_data_size, metrics.loss, metrics.accuracy));
+      schema::CreateCopyQuestion(builder, name, offered, at.number, part.sum.uploads(), list,
+                                 metrics.data_size, metrics.eval_data_size, metrics.loss, metrics.accuracy));
 }
 
 }  // namespace msfl::recovery

@@ -62,6 +62,7 @@ class CopyPiece {
 
 struct PieceAt {
   std::string address, name;
+  std::uint64_t number = 0;  // of a copy
 };
 
 // As complete frames.

@@ -179,8 +179,8 @@ Task<Result<bool>> Replication::Impl::ArrangeOnce(Self self, std::shared_ptr<Par
     if (now.size() >= wanted || stop()) break;
     const std::string& id = server.node.id;
     const bool holds = std::ranges::any_of(now, [&](const Holder& holder) { return holder.node_id == id; });
-    if (id == self->options.node_id || holds || server.silent_ms > kSilentMs || part->holders.HasFailed(id))
-      continue;
+    const bool own = id == self->options.node_id || id == part->key.part;  // which has been given up
+    if (own || holds || server.silent_ms > kSilentMs || part->holders.HasFailed(id)) continue;
     ++tried;
     Holder holder{id, server.node.tcp_address};
     const bool copied = co_await CopyTo(self, part, holder, stop);
@@ -238,12 +238,13 @@ Task<Result<void>> Replication::Impl::GiveCopy(Self self, std::shared_ptr<Part> 
                                                Stop stop) {
   const CopyPiece piece(*part, *self->layout);
   const std::vector<LedgerEntry> unsettled = part->ledger.Unsettled();
-  const std::string name = "copy " + std::to_string(++self->pieces);
+  const std::uint64_t number = ++self->pieces;
+  const std::string name = "copy " + std::to_string(number);
   Peers::Question question;
   question.peer = Peer{holder.node_id, holder.address};
   question.stop = stop;
   question.encode = [&](const collective::Envelope& envelope) {
-    return EncodeCopy(envelope, *part, unsettled, piece, {self->peers->address(), name});
+    return EncodeCopy(envelope, *part, unsettled, piece, {self->peers->address(), name, number});
   };
   Peers::Offer offer(*self->peers, name, piece.payload());
   const Result<void> given = co_await Peers::Ask(self->peers, std::move(question));
@@ -338,6 +339,8 @@ Task<Result<std::shared_ptr<Part>>> Replication::TakeOver(PartKey key, cache::No
   std::shared_ptr<Part> part;
   std::vector<cache::HeldUpdate> unsettled;
   std::uint64_t uploads = 0;
+  if (taken && taken->part == nullptr)
+    co_return Error{Errc::kPeerUnavailable, "something is still being added to them"};
   if (taken) {
     part = taken->part;
     unsettled = taken->unsettled;

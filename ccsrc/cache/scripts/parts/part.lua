@@ -7,7 +7,8 @@ end
 -- Who takes the part over when its owner is gone: the first of its holders that is in the cluster; nil if there is none.
 local function heir_of(round, part, nodes)
   for id in string.gmatch(round['holders:' .. part] or '', '%S+') do
-    if redis.call('HEXISTS', nodes, id) == 1 then return id end
+    -- Whose part it was has given it up.
+    if id ~= part and redis.call('HEXISTS', nodes, id) == 1 then return id end
   end
 end
 local function is_on_disk(round, part)
@@ -31,7 +32,8 @@ end
 local function orphans(round, nodes)
   local waiting = {}
   for part in pairs(parts_of(round)) do
-    if redis.call('HEXISTS', nodes, owner_of(round, part)) == 0 and heir_of(round, part, nodes) then
+    if redis.call('HEXISTS', nodes, owner_of(round, part)) == 0
+       and (heir_of(round, part, nodes) or is_on_disk(round, part)) then
       waiting[part] = true
     end
   end
