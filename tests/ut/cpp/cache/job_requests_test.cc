@@ -149,7 +149,8 @@ TEST_F(Requests, CommitWithoutItsLeaseIsFenced) {
   EXPECT_EQ(Observe().leased, 0U) << "and its place is free again";
   const Node back = Register("a");
   EXPECT_EQ(Reserve(back, "d1", "fresh").verdict, ReserveVerdict::kReserved);
-  EXPECT_EQ(Commit(back, "d1", "fresh").verdict, CommitVerdict::kCounted);
+  EXPECT_EQ(Commit(back, "d1", "fresh").verdict, CommitVerdict::kFenced) << "its sum holds what was fenced";
+  EXPECT_EQ(Observe().leased, 0U);
 }
 
 TEST_F(Requests, NothingIsTakenUnlessRunningInTheCurrentInstance) {
