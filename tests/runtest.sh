@@ -13,7 +13,7 @@ Usage: bash tests/runtest.sh [checks] [cpp] [asan] [tsan] [fuzz] [python] [frame
   asan    C++ tests, GCC with AddressSanitizer and UndefinedBehaviorSanitizer
   tsan    C++ tests, clang-16 with ThreadSanitizer
   fuzz    the fuzz targets of tests/fuzz: each over its corpus, then all of them for two minutes
-  python  tests/ut/python and tests/st, with the wheel of build/package installed in .venv
+  python  tests/ut/python, tests/st and tests/faults, with the wheel of build/package installed in .venv
   frameworks  the trainers on PyTorch and MindSpore, in an environment of their own in build/frameworks (3.7 GB)
 Without a name, all of them. Results are left in build/test-results.
 TEXT
@@ -138,7 +138,7 @@ python_tests() (
       exit 1
       ;;
   esac
-  local paths=(ut/python st) argument
+  local paths=(ut/python st faults) argument
   for argument in ${pytest_arguments[@]+"${pytest_arguments[@]}"}; do
     [ -e "${argument%%::*}" ] && paths=()
   done
@@ -149,7 +149,7 @@ python_tests() (
   # Side by side: both wait more than they work. What comes second is shown when it is complete.
   run_pytest python-ut ut/python >"$results/python-ut.log" 2>&1 &
   local unit=$! failed=0
-  run_pytest python-st st || failed=1
+  run_pytest python-st st faults || failed=1
   wait "$unit" || failed=1
   cat "$results/python-ut.log"
   exit "$failed"

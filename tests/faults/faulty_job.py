@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from fault_schedule import (
@@ -52,7 +53,8 @@ class Outcome:
 
 
 class FaultyJob:
-    def __init__(self, folder: Path, servers: int, iterations: int, replicas: int) -> None:
+    def __init__(self, folder: Path, servers: int, iterations: int, replicas: int, said: TextIO) -> None:
+        self._said = said
         self._redis = Redis(folder, keeps_data=True)
         self._replicas = replicas
         window = (
@@ -77,7 +79,7 @@ class FaultyJob:
 
     async def run(self, faults: Sequence[Fault]) -> Outcome:
         with self._processes():
-            async with Ledger() as ledger:
+            async with Ledger(self._said) as ledger:
                 return await self._run(ledger, faults)
 
     @contextlib.contextmanager
@@ -129,7 +131,7 @@ class FaultyJob:
             await asyncio.sleep(fault.after)
             if training.done():
                 return
-            print(f"{time.time():.3f} {fault}")
+            print(f"{time.time():.3f} {fault}", file=self._said)
             await self._one(fault)
 
     async def _one(self, fault: Fault) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import io
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "st"))
@@ -24,30 +24,39 @@ from fault_schedule import Fault, draw, read, shrink, write
 from faulty_job import FaultyJob, Outcome
 
 
-async def outcome_of(faults: Sequence[Fault], given: argparse.Namespace) -> tuple[Outcome | None, str]:
-    """The outcome, or nothing; and all that was said."""
+class Kind(NamedTuple):
+    """Of job."""
+
+    servers: int
+    iterations: int
+    replicas: int
+
+
+async def outcome_of(faults: Sequence[Fault], kind: Kind) -> tuple[Outcome | None, str]:
+    """The outcome, or nothing; and all that was said. Several may run at once."""
     said = io.StringIO()
-    with tempfile.TemporaryDirectory(prefix="faults-") as folder, contextlib.redirect_stdout(said):
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         try:
-            return await FaultyJob(Path(folder), given.servers, given.iterations, given.replicas).run(
-                faults
-            ), said.getvalue()
+            job = FaultyJob(Path(folder), kind.servers, kind.iterations, kind.replicas, said)
+            return await job.run(faults), said.getvalue()
         except (AssertionError, asyncio.TimeoutError):
             traceback.print_exc(file=said)
             for log in sorted(Path(folder).glob("**/*.log")):
-                print(f"---- {log.parent.name}/{log.name}\n{log.read_text(errors='replace')[-6000:]}")
+                text = log.read_text(errors="replace")[-6000:]
+                print(f"---- {log.parent.name}/{log.name}\n{text}", file=said)
             return None, said.getvalue()
 
 
 async def run(given: argparse.Namespace) -> int:
     broken = 0
+    kind = Kind(given.servers, given.iterations, given.replicas)
     schedules = [
         (f"seed {seed}", draw(seed, given.servers, given.count, given.replicas)) for seed in given.seeds
     ]
     if given.faults:
         schedules = [("these", given.faults)]
     for name, faults in schedules:
-        outcome, said = await outcome_of(faults, given)
+        outcome, said = await outcome_of(faults, kind)
         if outcome is not None:
             print(
                 f"{name}: ok, {outcome.failed} of {outcome.iterations} iterations failed, "
@@ -60,7 +69,7 @@ async def run(given: argparse.Namespace) -> int:
         if given.shrink:
 
             async def fails(some: Sequence[Fault]) -> bool:
-                return (await outcome_of(some, given))[0] is None
+                return (await outcome_of(some, kind))[0] is None
 
             print(f"{name}: enough is {write(await shrink(faults, fails))}", flush=True)
     print(f"{len(schedules) - broken} held, {broken} broken")

@@ -11,11 +11,12 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Callable
+from typing import Any, Callable, TextIO
 
 import numpy as np
 
@@ -41,7 +42,8 @@ Weights = Mapping[str, Any]
 class Ledger:
     """Written by the transports that `watched` returns. Use as `async with`, which ends their connections."""
 
-    def __init__(self) -> None:
+    def __init__(self, said: TextIO | None = None) -> None:
+        self._said = said  # sys.stdout, as it is by then
         # By iteration and fl_id: what was uploaded, and the data_size.
         self.acknowledged: dict[int, dict[str, tuple[Weights, int]]] = defaultdict(dict)
         self.unanswered: dict[int, dict[str, tuple[Weights, int]]] = defaultdict(dict)
@@ -61,6 +63,10 @@ class Ledger:
         for transport in self._transports:
             await transport.close()
 
+    def _tell(self, *what: object) -> None:
+        """For whoever reads why a test has failed."""
+        print(f"{time.time():.3f}", *what, file=self._said or sys.stdout)
+
     def watched(self, url: str, transport: Transport | None = None) -> Transport:
         self._transports.append(transport or HttpTransport(url))
         return _Watched(self, url, self._transports[-1])
@@ -78,10 +84,10 @@ class Ledger:
         request = RequestFLJob.RequestFLJob.GetRootAs(body)
         fl_id = request.FlId().decode()
         if answer.status != 200 or plain_text(answer.body) is not None:
-            _tell(url, fl_id, "starts", bytes(answer.body))
+            self._tell(url, fl_id, "starts", bytes(answer.body))
             return
         started = StartFLJobAnswer.decode(answer.body)
-        _tell(url, fl_id, "starts", started.iteration, started.reason)
+        self._tell(url, fl_id, "starts", started.iteration, started.reason)
         if started.retcode != 200:
             return
         self._sizes[fl_id] = request.DataSize()
@@ -97,13 +103,13 @@ class Ledger:
         sums = {f.WeightFullname().decode(): np.array(f.DataAsNumpy()) for f in features}
         update = sums, self._sizes[fl_id]
         if answer is None:
-            _tell(url, fl_id, "uploads", iteration, "no answer")
+            self._tell(url, fl_id, "uploads", iteration, "no answer")
             self.unanswered[iteration][fl_id] = update
         elif answer.status != 200 or plain_text(answer.body) is not None:
-            _tell(url, fl_id, "uploads", iteration, bytes(answer.body))
+            self._tell(url, fl_id, "uploads", iteration, bytes(answer.body))
         else:
             updated = UpdateModelAnswer.decode(answer.body)
-            _tell(url, fl_id, "uploads", iteration, updated.reason)
+            self._tell(url, fl_id, "uploads", iteration, updated.reason)
             doubtful = fl_id in self.unanswered[iteration]
             if updated.retcode == 200 or (doubtful and updated.reason.startswith(_ALREADY_COUNTED)):
                 self.unanswered[iteration].pop(fl_id, None)
@@ -143,11 +149,6 @@ class Ledger:
             for some in itertools.combinations(doubtful, count):
                 if certain or some:
                     yield mean([*certain, *some])
-
-
-def _tell(*what: object) -> None:
-    """For whoever reads why a test has failed."""
-    print(f"{time.time():.3f}", *what)
 
 
 class _Watched:
