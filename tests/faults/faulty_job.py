@@ -36,7 +36,7 @@ DEVICES = 4
 _TRAINING_SECONDS = 0.15
 _END_WITHIN = 180.0  # seconds, for the job
 _FAILED = re.compile(r": fail \((.*)\), \d+ updates")
-# Of failures that no Server is the cause of. A device whose startFLJob was accepted by a Server that was killed
+# Of failures that no Server causes. A device whose startFLJob was accepted by a Server that was killed
 # before it could say so is waited for until a window ends.
 _NO_LOSS = (
     "The instance status info stored in distributed cache is empty",
