@@ -30,7 +30,7 @@
 //                                   closed (no place is reserved any more), minimum, timeout (the window).
 //                                   Of parts, each named by the node it is counted under: owner:<node id>, once it
 //                                   is another one (`-`: nobody), and holders:<node id>, ids with blanks between; one
-//                                   of them may be `disk`: the owner's
+//                                   of them may be `disk`: the owner's; claimed:<node id>, who has found it there
 //   <instance>:<n>:devices  hash    fl_id -> "<data_size> <eval_data_size> <arrival ms> <nonce>"
 //   <instance>:<n>:updates  hash    fl_id -> "leased <node id> <epoch> <nonce>" or "counted <node id> <epoch> <nonce>
 //                                   <digest>"

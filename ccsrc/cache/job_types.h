@@ -153,7 +153,8 @@ struct CommitAnswer {
   bool last = false;  // the threshold or the target is reached: time to aggregate
 };
 
-// kNotListed: a holder is not in the cluster. kFenced: the part, or the node, is no longer the caller's.
+// kNotListed: a holder, or the owner under that epoch, is not in the cluster. kFenced: the part is no longer
+// the caller's.
 enum class SetHoldersVerdict { kDone, kMoved, kFenced, kNotListed };
 
 // kNoHeir: what was counted is nowhere else.

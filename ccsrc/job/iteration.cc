@@ -41,6 +41,7 @@ Iteration::Iteration(cache::IterationKey key, Rules rules, std::shared_ptr<const
       key_(std::move(key)),
       rules_(rules),
       start_model_(std::move(start_model)),
+      pool_(pool),
       made_ms_(WallMillis()) {}
 
 void Iteration::Supersede() {
@@ -59,17 +60,26 @@ std::vector<std::shared_ptr<recovery::Part>> Iteration::taken_over() const {
   return taken_over_;
 }
 
-// What was merged before may be read by others, who combine the sums of other members: it goes into the part
-// that nobody has seen.
+// In memory of its own: what was merged before may be read by others, who combine the sums of other members,
+// and parts stay what they are.
 std::shared_ptr<model::RunningSum> Iteration::WholeSum() {
   const std::lock_guard lock(mutex_);
-  if (whole_ == nullptr && !superseded && sum.uploads() > 0)
-    whole_ = std::shared_ptr<model::RunningSum>(part, &part->sum);
-  for (; merged_ < taken_over_.size(); ++merged_) {
-    const std::shared_ptr<recovery::Part>& other = taken_over_[merged_];
-    if (whole_ != nullptr) other->sum.Absorb(*whole_);
-    whole_ = std::shared_ptr<model::RunningSum>(other, &other->sum);
+  const bool own = !superseded && sum.uploads() > 0;
+  if (taken_over_.empty()) {
+    std::shared_ptr<model::RunningSum> mine;
+    if (own) mine = std::shared_ptr<model::RunningSum>(part, &part->sum);
+    return mine;
   }
+  if (whole_ != nullptr && merged_ == taken_over_.size()) return whole_;
+  const std::shared_ptr<const model::Layout>& layout = start_model_->layout_ptr();
+  whole_ = std::make_shared<model::RunningSum>(layout, pool_);
+  const std::vector<std::uint64_t> none(layout->features().size());
+  std::ranges::fill(whole_->Restore(none, 0), 0.0);
+  if (own) whole_->Absorb(sum);
+  for (const auto& other : taken_over_) {
+    if (other->sum.uploads() > 0) whole_->Absorb(other->sum);
+  }
+  merged_ = taken_over_.size();
   return whole_;
 }
 

@@ -99,11 +99,12 @@ class Iteration {
   const cache::IterationKey key_;
   const Rules rules_;
   const std::shared_ptr<const model::Model> start_model_;
+  BufferPool& pool_;
   const std::int64_t made_ms_;
   mutable std::mutex mutex_;
   std::vector<std::shared_ptr<recovery::Part>> taken_over_;
-  std::shared_ptr<model::RunningSum> whole_;  // of what is merged already
-  std::size_t merged_ = 0;                    // of taken_over_
+  std::shared_ptr<model::RunningSum> whole_;  // of its own and others' parts
+  std::size_t merged_ = 0;                    // of taken_over_, in whole_
 };
 
 }  // namespace msfl::job

@@ -218,6 +218,7 @@ class Job {
   bool moved_while_combining_ = false;
   bool nodes_have_changed_ = false;  // since a combination has begun
   bool not_to_be_combined_ = false;  // what the sums hold, whoever holds them
+  bool combined_in_vain_ = false;    // since the stop was requested
   bool opened_ = false;              // the gate, for iteration_: this Server holds its model
   // All updates are counted and others have them: since when they are awaited.
   std::optional<SteadyClock::time_point> awaiting_since_;
@@ -264,6 +265,7 @@ struct Phases {
   static Task<std::optional<Phase>> GiveUpPart(Job& job);
   // This Server is about to stop: another one gets what it answers for.
   static Task<Phase> HandOver(Job& job);
+  static Task<> DropSilentHolders(Job& job, std::shared_ptr<recovery::Part> part);
   // The mean of all updates of the iteration, on whatever Servers they are; null when there is none.
   static Task<std::optional<collective::Combined>> Combine(Job& job);
   static bool MayCombineAgain(Job& job);

@@ -84,7 +84,11 @@ Task<std::optional<Phase>> Phases::AwaitOthers(Job& job) {
 Task<Phase> Phases::Aggregate(Job& job) {
   job.gate_.Shut();
   std::optional<collective::Combined> average = co_await Combine(job);
-  if (job.stop_requested_ && !average) co_return Phase::kShutdown;
+  if (job.stop_requested_ && !average) {
+    job.combined_in_vain_ = true;
+    const Phase next = co_await HandOver(job);
+    co_return next;
+  }
   if (!average && MayCombineAgain(job)) {
     job.look_now_ = true;
     co_await job.wakeup_.Wait(SteadyClock::now() + kAgain);

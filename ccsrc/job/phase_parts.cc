@@ -10,7 +10,10 @@
 namespace msfl::job {
 namespace {
 
+// And some more for a large sum.
 constexpr std::chrono::seconds kTendingPatience(4);
+constexpr std::size_t kTendingRate = 100'000'000;  // bytes per second
+constexpr std::int64_t kSilentMs = 2'500;          // a heartbeat comes each second
 
 }  // namespace
 
@@ -37,7 +40,12 @@ Task<> Phases::Reclaim(Job& job) {
     const cache::Node node = *job.node();
     if (job.status_.state != cache::InstanceState::kRunning || key.in() != job.status_.current) continue;
     const recovery::PartKey wanted = key;
-    const Result<bool> claimed = co_await job.replication_->Claim(wanted, node);
+    Result<bool> claimed = co_await job.replication_->Claim(wanted, node);
+    for (const auto until = SteadyClock::now() + kTendingPatience;
+         !claimed && !job.stop_requested_ && SteadyClock::now() < until;) {
+      co_await job.wakeup_.Wait(SteadyClock::now() + std::chrono::milliseconds(200));
+      claimed = co_await job.replication_->Claim(wanted, node);
+    }
     if (!claimed || !*claimed) {
       MSFL_LOG(kWarning, "updates that were found on the disk can't be used: node="
                              << key.part << (claimed ? "" : ": " + claimed.error().text));
@@ -59,7 +67,8 @@ Task<> Phases::TendHolders(Job& job) {
       if (!job.IsListed(holder.node_id)) part->holders.Drop(holder.node_id);
     }
     // Not for long: meanwhile this Server sees neither windows nor a cache that is away.
-    const auto stop = [&job, until = SteadyClock::now() + kTendingPatience] {
+    const std::chrono::seconds for_size(part->sum.sums().size_bytes() / kTendingRate);
+    const auto stop = [&job, until = SteadyClock::now() + kTendingPatience + for_size] {
       return job.stop_requested_ || SteadyClock::now() >= until;
     };
     static_cast<void>(co_await job.replication_->Arrange(part, job.OwnerNode(), wanted, stop));
@@ -109,19 +118,23 @@ Task<Phase> Phases::HandOver(Job& job) {
   ledger.Resume();
   const bool settled = co_await ledger.AwaitSettled(until);
   const std::optional<Phase> next = co_await LookAtCache(job);
-  if (next) co_return *next;
+  // What can't be combined in time is combined by others.
+  if (next && (*next != Phase::kAggregate || !job.combined_in_vain_)) co_return *next;
   std::vector<std::shared_ptr<recovery::Part>> parts = iteration.taken_over();
   if (settled && !iteration.spoilt && !iteration.superseded && iteration.sum.uploads() > 0)
     parts.push_back(iteration.part);
   const std::size_t wanted = std::max<std::size_t>(job.replication_->replicas(), 1);
   const auto stop = [until] { return SteadyClock::now() >= until; };
+  bool all_held = true;
   for (const auto& part : parts) {
+    co_await DropSilentHolders(job, part);
     const auto held = co_await job.replication_->Arrange(part, job.OwnerNode(), wanted, stop);
     if (held && *held > 0) {
       MSFL_LOG(kWarning, "this Server stops and leaves its updates to another one: updates="
                              << part->sum.uploads() << " iteration=" << part->key.iteration);
       continue;
     }
+    all_held = false;
     const bool kept = co_await job.replication_->KeepOnDisk(part, job.OwnerNode(), stop);
     if (kept) {
       MSFL_LOG(kWarning, "this Server stops, the last one, and leaves its updates on the disk: updates="
@@ -131,7 +144,19 @@ Task<Phase> Phases::HandOver(Job& job) {
                              << part->sum.uploads() << " iteration=" << part->key.iteration);
     }
   }
+  if (all_held && !parts.empty()) job.replication_->ForgetDisk();
   co_return Phase::kShutdown;
+}
+
+// One that has just died is still listed, and nobody would notice any more.
+Task<> Phases::DropSilentHolders(Job& job, std::shared_ptr<recovery::Part> part) {
+  const auto servers = co_await job.store_.ListServers();
+  if (!servers) co_return;
+  for (const recovery::Holder& holder : part->holders.Get()) {
+    const auto is_it = [&](const auto& server) { return server.node.id == holder.node_id; };
+    const auto found = std::ranges::find_if(*servers, is_it);
+    if (found == servers->end() || found->silent_ms > kSilentMs) part->holders.Drop(holder.node_id);
+  }
 }
 
 }  // namespace msfl::job

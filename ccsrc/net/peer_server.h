@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/task.h"
 #include "net/event_loops.h"
@@ -26,6 +27,7 @@ struct PeerAnswer {
   std::shared_ptr<const void> owner;  // of the payload's memory
   // Without a byte of it taken by the peer, where that is to be less than usual; 0: as usual.
   std::chrono::milliseconds stall{0};
+  SteadyClock::duration limit{0};  // for all of it; 0: none
 };
 
 // Called on the session's loop.

@@ -97,8 +97,9 @@ Task<bool> PeerSession::Send(const PeerAnswer& answer) {
   for (const asio::const_buffer& piece : answer.payload) out.Add(piece.data(), piece.size());
   const PeerServerOptions& options = context_.options;
   const bool usual = answer.stall.count() == 0;
-  const PeerPace pace(usual ? options.write_stall_timeout : answer.stall, options.write_grace,
-                      options.minimum_rate);
+  PeerPace pace(usual ? options.write_stall_timeout : answer.stall, options.write_grace,
+                options.minimum_rate);
+  if (answer.limit.count() > 0) pace.SetLimit(SteadyClock::now() + answer.limit);
   const error_code fault = co_await PeerSocket::Write(socket_, out, pace);
   if (fault == asio::error::timed_out) Struck(PeerLimit::kAnswerTime);
   co_return !fault;

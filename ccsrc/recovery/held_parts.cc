@@ -19,6 +19,7 @@ using Code = schema::PeerRefusalCode;
 
 // Of all Servers together; more than one that a job has.
 constexpr std::size_t kMostMirrors = 1024;
+constexpr std::uint64_t kMostLedgerBytes = 1 << 28;
 constexpr std::chrono::milliseconds kLongestWait{10'000};
 
 net::PeerAnswer Refuse(Code code, std::string text, std::uint64_t progress = 0) {
@@ -95,35 +96,45 @@ struct HeldParts::CopyMessage {
       : key(KeyOf(*question.of())),
         piece(request, *question.piece()),
         uploads(question.uploads()),
-        number(question.number()) {
+        number(question.number()),
+        ledger_bytes(question.ledger_bytes()) {
     metrics.loss = question.loss();
     metrics.accuracy = question.accuracy();
     metrics.data_size = question.data_size();
     metrics.eval_data_size = question.eval_data_size();
-    if (question.unsettled() == nullptr) return;
-    for (const schema::LedgerEntry* entry : *question.unsettled())
-      unsettled.emplace(entry->sequence(), HeldUpdateOf(*entry));
   }
-  // The part that its piece makes. Null if that has another size.
-  std::shared_ptr<Part> Make(std::shared_ptr<const model::Layout> layout, BufferPool& pool,
-                             std::span<const std::uint8_t> bytes) const {
+
+  // What its piece makes. Null if that is of another model.
+  std::shared_ptr<Mirror> Make(std::shared_ptr<const model::Layout> layout, BufferPool& pool,
+                               std::span<const std::uint8_t> bytes) const {
     const auto part = std::make_shared<Part>(key, layout, pool);
     part->SetMetrics(metrics);
-    if (uploads == 0) return part;
+    const auto mirror = std::make_shared<Mirror>(part);
+    mirror->giver = piece.node_id;
+    mirror->copy = number;
+    if (uploads == 0) return mirror;
     std::vector<std::uint64_t> sizes(layout->features().size());
     const std::size_t table = sizes.size() * sizeof(std::uint64_t);
-    if (bytes.size() != table + layout->aggregated_elements() * sizeof(double)) return nullptr;
+    const std::size_t sum_bytes = layout->aggregated_elements() * sizeof(double);
+    if (ledger_bytes > bytes.size() || bytes.size() - ledger_bytes != table + sum_bytes) return nullptr;
+    // Read in place: it may begin anywhere.
+    const std::vector<std::uint8_t> ledger(bytes.begin() + static_cast<std::ptrdiff_t>(table),
+                                           bytes.begin() + static_cast<std::ptrdiff_t>(table + ledger_bytes));
+    flatbuffers::Verifier verifier(ledger.data(), ledger.size(), 64, UINT32_MAX);
+    if (!verifier.VerifyBuffer<schema::Ledger>(nullptr)) return nullptr;
+    const auto* const entries = flatbuffers::GetRoot<schema::Ledger>(ledger.data())->entries();
+    for (flatbuffers::uoffset_t i = 0; entries != nullptr && i < entries->size(); ++i)
+      mirror->unsettled.emplace(entries->Get(i)->sequence(), HeldUpdateOf(*entries->Get(i)));
     std::memcpy(sizes.data(), bytes.data(), table);
     const std::span<double> sums = part->sum.Restore(sizes, uploads);
-    std::memcpy(sums.data(), bytes.data() + table, sums.size_bytes());
-    return part;
+    std::memcpy(sums.data(), bytes.data() + table + ledger_bytes, sums.size_bytes());
+    return mirror;
   }
 
   const PartKey key;
   const PieceName piece;
-  const std::uint64_t uploads, number;
+  const std::uint64_t uploads, number, ledger_bytes;
   model::MetricSums metrics;
-  std::map<std::uint64_t, cache::HeldUpdate> unsettled;
 };
 
 void HeldParts::SetLayout(std::shared_ptr<const model::Layout> layout) {
@@ -146,7 +157,7 @@ void HeldParts::Enter(const std::string& instance, std::uint64_t iteration) {
 Task<net::PeerAnswer> HeldParts::AnswerHold(std::shared_ptr<HeldParts> self,
                                             const schema::PeerRequest& request) {
   const auto update = std::make_shared<const HoldMessage>(request, *request.question_as_HoldQuestion());
-  const FetchKey key(update->key, update->piece.name);
+  const FetchKey key(update->key, update->piece.node_id + " " + update->piece.name);
   std::shared_ptr<Fetch> fetch;
   std::shared_ptr<Mirror> mirror;
   bool begins = false;
@@ -155,6 +166,9 @@ Task<net::PeerAnswer> HeldParts::AnswerHold(std::shared_ptr<HeldParts> self,
     const auto found = self->mirrors_.find(update->key);
     if (found == self->mirrors_.end() || found->second->taken || found->second->broken)
       co_return Refuse(Code::NotHeld, "it does not hold that part");
+    // One that another Server has taken over meanwhile is that one's.
+    if (found->second->giver != update->piece.node_id)
+      co_return Refuse(Code::NotHeld, "it holds that part for another Server");
     mirror = found->second;
     auto& unsettled = mirror->unsettled;
     const std::uint64_t settled_below = request.question_as_HoldQuestion()->settled_below();
@@ -177,7 +191,7 @@ Task<net::PeerAnswer> HeldParts::AnswerHold(std::shared_ptr<HeldParts> self,
 Task<net::PeerAnswer> HeldParts::AnswerCopy(std::shared_ptr<HeldParts> self,
                                             const schema::PeerRequest& request) {
   const auto copy = std::make_shared<const CopyMessage>(request, *request.question_as_CopyQuestion());
-  const FetchKey key(copy->key, copy->piece.name);
+  const FetchKey key(copy->key, copy->piece.node_id + " " + copy->piece.name);
   std::shared_ptr<Fetch> fetch;
   bool begins = false;
   {
@@ -186,9 +200,14 @@ Task<net::PeerAnswer> HeldParts::AnswerCopy(std::shared_ptr<HeldParts> self,
         self->entered_.instance == copy->key.instance && self->entered_.number > copy->key.iteration;
     if (beyond) co_return Refuse(Code::Gone, "it has left that iteration");
     if (self->layout_ == nullptr) co_return Refuse(Code::NotYet, "it has no model yet");
+    const bool other = !self->entered_.instance.empty() && self->entered_.instance != copy->key.instance;
+    if (other) co_return Refuse(Code::NotYet, "it is in another instance");
     const auto found = self->mirrors_.find(copy->key);
-    if (found != self->mirrors_.end() && found->second->taken)
-      co_return Refuse(Code::NotHeld, "it is taking that part over");
+    if (found != self->mirrors_.end()) {
+      const std::optional<std::string> fault = self->FaultOfCopy(*found->second, *copy);
+      if (fault && fault->empty()) co_return net::PeerAnswer();  // it has it already
+      if (fault) co_return Refuse(Code::NotHeld, *fault);
+    }
     if (self->mirrors_.size() >= kMostMirrors) co_return Refuse(Code::NotHeld, "it holds too many parts");
     auto& under_way = self->fetches_[key];
     begins = under_way == nullptr;
@@ -250,13 +269,14 @@ Peers::Question HeldParts::Piece(const std::string& node_id, const std::string& 
 Task<> HeldParts::FetchUpdate(std::shared_ptr<HeldParts> self, std::shared_ptr<Mirror> mirror,
                               std::shared_ptr<Fetch> fetch, std::shared_ptr<const HoldMessage> update,
                               net::LiveHold) {
-  const FetchKey key(update->key, update->piece.name);
+  const FetchKey key(update->key, update->piece.node_id + " " + update->piece.name);
   LostCoroutine lost([&] { self->End(key, *fetch, "there may be no memory for it"); });
   std::string fault;
   try {
-    const std::uint64_t most = self->layout_->aggregated_elements() * 2 * sizeof(float) + (1 << 20) +
-                               update->features * 2 * sizeof(std::uint64_t);
-    if (update->piece.bytes > most) {
+    const bool readable =
+        update->features <= self->layout_->features().size() &&
+        update->piece.bytes <= LargestUpdate(*self->layout_) + update->features * 2 * sizeof(std::uint64_t);
+    if (!readable) {
       fault = "the update is larger than the model";
     } else {
       co_await AwaitRoom(self, fetch, update->piece.bytes);
@@ -333,37 +353,49 @@ Task<std::string> HeldParts::Add(std::shared_ptr<HeldParts> self, std::shared_pt
   co_return std::string();
 }
 
+// Why a copy is not to take the place of what is there; empty if that is the same one.
+std::optional<std::string> HeldParts::FaultOfCopy(const Mirror& there, const CopyMessage& copy) const {
+  if (there.taken) return "it is taking that part over";
+  const std::string& giver = copy.piece.node_id;
+  if (there.giver != giver && giver == copy.key.part) return "it holds that part for another Server";
+  if (there.giver == giver && there.copy > copy.number) return "it has been given a newer one";
+  if (there.giver == giver && there.copy == copy.number && !there.broken) return std::string();
+  return std::nullopt;
+}
+
 Task<> HeldParts::FetchCopy(std::shared_ptr<HeldParts> self, std::shared_ptr<Fetch> fetch,
                             std::shared_ptr<const CopyMessage> copy, net::LiveHold) {
-  const FetchKey key(copy->key, copy->piece.name);
+  const FetchKey key(copy->key, copy->piece.node_id + " " + copy->piece.name);
   LostCoroutine lost([&] { self->End(key, *fetch, "there may be no memory for it"); });
   std::string fault;
   try {
-    const std::uint64_t most = self->layout_->features().size() * sizeof(std::uint64_t) +
-                               self->layout_->aggregated_elements() * sizeof(double);
+    const std::uint64_t expected = self->layout_->features().size() * sizeof(std::uint64_t) +
+                                   self->layout_->aggregated_elements() * sizeof(double) + copy->ledger_bytes;
     Buffer memory;
     std::span<std::uint8_t> bytes;
-    if (copy->uploads > 0 && copy->piece.bytes != most) fault = "its model has another size";
-    if (copy->uploads > 0 && fault.empty()) {
-      memory = self->pool_->Take(most);
-      bytes = std::span<std::uint8_t>(memory.data(), most);
+    const std::uint64_t size = copy->uploads > 0 ? copy->piece.bytes : 0;
+    if (copy->uploads > 0 && (size != expected || copy->ledger_bytes > kMostLedgerBytes))
+      fault = "its model has another size";
+    const std::uint64_t room_taken = fault.empty() ? size : 0;
+    co_await AwaitRoom(self, fetch, room_taken);
+    const LostCoroutine room([self, room_taken] { self->LeaveRoom(room_taken); });  // whatever comes
+    if (size > 0 && fault.empty()) {
+      memory = self->pool_->Take(size);
+      bytes = std::span<std::uint8_t>(memory.data(), size);
       Peers::Question question =
           self->Piece(copy->piece.node_id, copy->piece.address, copy->piece.name, bytes, fetch);
       const Result<void> fetched = co_await Peers::Ask(self->peers_, std::move(question));
       if (!fetched) fault = fetched.error().text;
     }
+    std::shared_ptr<Mirror> mirror;
+    if (fault.empty()) mirror = copy->Make(self->layout_, *self->pool_, bytes);
+    if (fault.empty() && mirror == nullptr) fault = "it can't be read";
     if (fault.empty()) {
-      const auto mirror = std::make_shared<Mirror>(copy->Make(self->layout_, *self->pool_, bytes));
-      mirror->giver = copy->piece.node_id;
-      mirror->copy = copy->number;
-      mirror->unsettled = copy->unsettled;
       const std::lock_guard lock(self->mutex_);
       auto& place = self->mirrors_[copy->key];
-      const bool older = place != nullptr && place->giver == mirror->giver && place->copy > mirror->copy;
-      if (place != nullptr && place->taken) {
-        fault = "it is taking that part over";
-      } else if (older) {
-        fault = "it has been given a newer one";
+      const std::optional<std::string> known = place ? self->FaultOfCopy(*place, *copy) : std::nullopt;
+      if (known) {
+        fault = *known;
       } else {
         place = mirror;
       }
@@ -380,10 +412,8 @@ std::string HeldParts::Replay(std::span<const std::uint8_t> head, std::span<cons
   if (request == nullptr) return "it can't be read";
   if (request->question_type() == schema::PeerQuestion::CopyQuestion) {
     const CopyMessage copy(*request, *request->question_as_CopyQuestion());
-    std::shared_ptr<Part> part = copy.Make(layout_, *pool_, payload);
-    if (part == nullptr) return "it is of another model";
-    const auto mirror = std::make_shared<Mirror>(std::move(part));
-    mirror->unsettled = copy.unsettled;
+    const std::shared_ptr<Mirror> mirror = copy.Make(layout_, *pool_, payload);
+    if (mirror == nullptr) return "it is of another model";
     const std::lock_guard lock(mutex_);
     mirrors_[copy.key] = mirror;
     return {};

@@ -93,6 +93,7 @@ class HeldParts {
                                std::span<const std::uint8_t> bytes);
   static Task<> AwaitRoom(std::shared_ptr<HeldParts> self, std::shared_ptr<Fetch> fetch, std::uint64_t bytes);
   void LeaveRoom(std::uint64_t bytes);
+  std::optional<std::string> FaultOfCopy(const Mirror& there, const CopyMessage& copy) const;  // mutex_ held
   Peers::Question Piece(const std::string& node_id, const std::string& address, const std::string& name,
                         std::span<std::uint8_t> into, std::shared_ptr<Fetch> fetch);
   void End(const FetchKey& key, Fetch& fetch, std::string fault);

@@ -109,13 +109,13 @@ Journal::~Journal() {
   }
   thread_.join();
   if (descriptor_ < 0) return;
-  if (!keep_) ::unlink(path_.c_str());
+  if (forget_ || !has_updates_) ::unlink(path_.c_str());
   ::close(descriptor_);
 }
 
-void Journal::Keep() {
+void Journal::Forget() {
   const std::lock_guard lock(mutex_);
-  keep_ = true;
+  forget_ = true;
 }
 
 std::uint64_t Journal::Enqueue(Record record) {
@@ -202,6 +202,7 @@ std::string Journal::WriteOne(const Record& record) {
     if (descriptor_ >= 0) ::lseek(descriptor_, sizeof kMagic, SEEK_SET);
     size_ = sizeof kMagic;
     begin_ = record.request;
+    has_updates_ = false;
     return {};
   }
   if (!fault_.empty()) return fault_;
@@ -232,6 +233,7 @@ std::string Journal::WriteOne(const Record& record) {
   pieces[0] = iovec{&prelude, sizeof prelude};
   if (!WriteFully(descriptor_, std::move(pieces))) return Fault("write", path_);
   size_ += sizeof prelude + prelude.head_bytes + prelude.payload_bytes;
+  has_updates_ = true;
   return {};
 }
 

@@ -36,7 +36,7 @@ class Journal {
  public:
   // Files are `<folder>/<fl_name>_updates_<16 hex digits>.journal`.
   Journal(std::string folder, std::string fl_name);
-  // Removes its file unless Keep() was called.
+  // Leaves its file behind if there is an update in it, unless Forget() was called.
   ~Journal();
 
   // `request`: a complete frame. True when it is on the disk.
@@ -45,8 +45,8 @@ class Journal {
   // What is in it is needed no more: a new iteration begins, with the record of `begin`, which is written
   // with the first one that follows. Waits for nothing.
   void Restart(collective::Bytes begin);
-  // The file stays when this process ends.
-  void Keep();
+  // Others have what is in it.
+  void Forget();
 
   // A file that a process has left behind, locked by this one.
   class Found {
@@ -90,12 +90,13 @@ class Journal {
   std::deque<Record> queue_;
   std::uint64_t next_ = 1, done_ = 0;
   std::vector<std::uint64_t> failed_;  // not fetched yet
-  bool stop_ = false, keep_ = false;
+  bool stop_ = false, forget_ = false;
   // The writing thread's:
   std::string path_, fault_;  // fault_: until the next Restart
   collective::Bytes begin_;   // empty: written
   int descriptor_ = -1;
-  std::uint64_t size_ = 0;  // of what is whole
+  std::uint64_t size_ = 0;    // of what is whole
+  bool has_updates_ = false;  // since the last Restart
   std::thread thread_;
 };
 

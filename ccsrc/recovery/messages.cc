@@ -1,6 +1,7 @@
 #include "recovery/messages.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace msfl::recovery {
 
@@ -52,13 +53,33 @@ UpdatePiece::UpdatePiece(const model::Layout& layout, std::span<const model::Con
   bytes_ = rows_.size() * sizeof(Row) + length;
 }
 
-CopyPiece::CopyPiece(const Part& part, const model::Layout& layout) : sizes_(layout.features().size()) {
+CopyPiece::CopyPiece(const Part& part, const model::Layout& layout,
+                     const std::vector<LedgerEntry>& unsettled) {
   if (part.sum.uploads() == 0) return;
-  for (std::size_t i = 0; i < sizes_.size(); ++i) sizes_[i] = part.sum.data_size(i);
+  flatbuffers::FlatBufferBuilder builder;
+  std::vector<flatbuffers::Offset<schema::LedgerEntry>> entries;
+  for (const LedgerEntry& entry : unsettled)
+    entries.push_back(EncodeEntry(builder, entry.sequence, entry.update));
+  builder.Finish(schema::CreateLedger(builder, builder.CreateVector(entries)));
+  ledger_bytes_ = builder.GetSize();
+  std::vector<std::uint64_t> sizes(layout.features().size());
+  for (std::size_t i = 0; i < sizes.size(); ++i) sizes[i] = part.sum.data_size(i);
+  const std::size_t table = sizes.size() * sizeof sizes[0];
+  front_.resize(table + ledger_bytes_);
+  std::memcpy(front_.data(), sizes.data(), table);
+  std::memcpy(front_.data() + table, builder.GetBufferPointer(), ledger_bytes_);
   const std::span<const double> sums = part.sum.sums();
-  payload_.Add(sizes_.data(), sizes_.size() * sizeof sizes_[0]);
+  payload_.Add(front_.data(), front_.size());
   payload_.Add(sums.data(), sums.size_bytes());
-  bytes_ = sizes_.size() * sizeof sizes_[0] + sums.size_bytes();
+  bytes_ = front_.size() + sums.size_bytes();
+}
+
+// Whatever else an upload holds lies between its weights: other features, names.
+std::uint64_t LargestUpdate(const model::Layout& layout) {
+  std::uint64_t bytes = 1 << 20;
+  for (const model::Feature& feature : layout.features())
+    bytes += feature.elements * sizeof(float) + feature.name.size() + 128;
+  return bytes;
 }
 
 collective::Bytes EncodeHold(const collective::Envelope& envelope, const Part& part, const Update& update,
@@ -73,20 +94,15 @@ collective::Bytes EncodeHold(const collective::Envelope& envelope, const Part& p
                                  update.data_size, update.eval_data_size, update.loss, update.accuracy));
 }
 
-collective::Bytes EncodeCopy(const collective::Envelope& envelope, const Part& part,
-                             const std::vector<LedgerEntry>& unsettled, const CopyPiece& piece,
+collective::Bytes EncodeCopy(const collective::Envelope& envelope, const Part& part, const CopyPiece& piece,
                              const PieceAt& at) {
   flatbuffers::FlatBufferBuilder builder;
   const auto name = EncodeName(builder, part.key);
   const auto offered = EncodePiece(builder, at, piece.bytes());
-  std::vector<flatbuffers::Offset<schema::LedgerEntry>> entries;
-  for (const LedgerEntry& entry : unsettled)
-    entries.push_back(EncodeEntry(builder, entry.sequence, entry.update));
-  const auto list = builder.CreateVector(entries);
   const model::MetricSums metrics = part.metrics();
   return collective::EncodeRequest(
       builder, envelope,
-      schema::CreateCopyQuestion(builder, name, offered, at.number, part.sum.uploads(), list,
+      schema::CreateCopyQuestion(builder, name, offered, at.number, part.sum.uploads(), piece.ledger_bytes(),
                                  metrics.data_size, metrics.eval_data_size, metrics.loss, metrics.accuracy));
 }
 

@@ -25,8 +25,8 @@ struct Update {
   std::span<const model::Contribution> values;
 };
 
-// The values of an update as one range of memory, with a table of where each feature's begin. Neither is
-// copied.
+// The values of an update, which lie in one piece of memory (the body of its request), with a table of where
+// each feature's begin. They are not copied.
 class UpdatePiece {
  public:
   UpdatePiece(const model::Layout& layout, std::span<const model::Contribution> values);
@@ -45,17 +45,19 @@ class UpdatePiece {
   std::uint64_t bytes_ = 0;
 };
 
-// Data sizes and sums of a part. The part stays as it is meanwhile.
+// Data sizes, ledger and sums of a part. The part stays as it is meanwhile.
 class CopyPiece {
  public:
-  explicit CopyPiece(const Part& part, const model::Layout& layout);
+  CopyPiece(const Part& part, const model::Layout& layout, const std::vector<LedgerEntry>& unsettled);
   CopyPiece(const CopyPiece&) = delete;
   CopyPiece& operator=(const CopyPiece&) = delete;
   const net::GatherBuffers& payload() const { return payload_; }
   std::uint64_t bytes() const { return bytes_; }
+  std::uint64_t ledger_bytes() const { return ledger_bytes_; }
 
  private:
-  std::vector<std::uint64_t> sizes_;
+  std::vector<std::uint8_t> front_;  // sizes and ledger
+  std::uint64_t ledger_bytes_ = 0;
   net::GatherBuffers payload_;
   std::uint64_t bytes_ = 0;
 };
@@ -68,8 +70,10 @@ struct PieceAt {
 // As complete frames.
 collective::Bytes EncodeHold(const collective::Envelope& envelope, const Part& part, const Update& update,
                              const UpdatePiece& piece, const PieceAt& at);
-collective::Bytes EncodeCopy(const collective::Envelope& envelope, const Part& part,
-                             const std::vector<LedgerEntry>& unsettled, const CopyPiece& piece,
+collective::Bytes EncodeCopy(const collective::Envelope& envelope, const Part& part, const CopyPiece& piece,
                              const PieceAt& at);
+
+// What a piece may have at most.
+std::uint64_t LargestUpdate(const model::Layout& layout);
 
 }  // namespace msfl::recovery

@@ -15,6 +15,11 @@ constexpr std::size_t kStepBytes = 1 << 20;
 
 // Who reads a piece holds up an update, or all of them.
 constexpr std::chrono::milliseconds kStall{3'000};
+constexpr std::uint64_t kMinimumRate = 10'000'000;  // bytes per second
+
+SteadyClock::duration TimeAllowed(std::uint64_t bytes) {
+  return 3 * kStall + net::TimeOf(bytes, kMinimumRate);
+}
 
 Error Stopping() { return {Errc::kStopping, "this Server is stopping"}; }
 
@@ -29,7 +34,7 @@ Task<Result<void>> Peers::Ask(std::shared_ptr<Peers> self, Question question) {
   const auto undertaking = std::make_shared<collective::Undertaking>(executor, ask);
   undertaking->Start();
   const SteadyClock::time_point until =
-      SteadyClock::now() + 3 * question.patience + net::TimeOf(question.into.size(), net::kPeerMinimumRate);
+      SteadyClock::now() + TimeAllowed(std::max<std::uint64_t>(question.into.size(), question.bytes));
   collective::PeerCall call(undertaking, self->links_, question.peer.node_id, question.peer.address,
                             question.patience, until);
   collective::Envelope envelope;
@@ -109,7 +114,10 @@ net::PeerAnswer Peers::AnswerPiece(std::shared_ptr<Peers> self, const std::strin
     return answer;
   }
   answer.payload = (*reader)->payload;
+  std::uint64_t bytes = 0;
+  for (const asio::const_buffer& piece : answer.payload) bytes += piece.size();
   answer.stall = kStall;
+  answer.limit = TimeAllowed(bytes);
   answer.owner =
       std::shared_ptr<const void>(reader.get(), [reader, read](const void*) { read(reader->get()); });
   return answer;

@@ -37,6 +37,7 @@ class Peers {
     Peer peer;
     std::function<collective::Bytes(const collective::Envelope&)> encode;
     std::span<std::uint8_t> into;               // the whole payload of the answer
+    std::uint64_t bytes = 0;                    // that the peer has to fetch before it can answer
     std::function<void()> progress;             // called while it comes; may be empty
     std::function<bool()> stop;                 // asked every few milliseconds
     std::chrono::milliseconds patience{3'000};  // without moving on

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/lost_coroutine.h"
 #include "collective/undertaking.h"
 #include "recovery/held_parts.h"
 #include "recovery/journal.h"
@@ -123,6 +124,7 @@ Task<> Replication::Impl::HoldBy(Self self, std::shared_ptr<Part> part, std::sha
   Peers::Question question;
   question.peer = Peer{holder.node_id, holder.address};
   question.stop = stop;
+  question.bytes = piece->bytes();
   question.encode = [&](const collective::Envelope& envelope) {
     return EncodeHold(envelope, *part, *update, *piece, {self->peers->address(), update->id.nonce});
   };
@@ -143,15 +145,11 @@ Task<Result<std::size_t>> Replication::Impl::Arrange(Self self, std::shared_ptr<
     const SteadyClock::time_point until = SteadyClock::now() + kPatience;
     const bool mine = co_await part->holders.BeginArranging(until);
     if (!mine) continue;
-    Result<bool> arranged(false);
-    bool failed = false;
-    try {
+    Result<bool> arranged(true);
+    {
+      const LostCoroutine end([part] { part->holders.EndArranging(); });  // whatever comes
       if (!self->IsArranged(*part, wanted)) arranged = co_await ArrangeOnce(self, part, owner, wanted, stop);
-    } catch (const std::exception&) {
-      failed = true;
     }
-    part->holders.EndArranging();
-    if (failed) throw std::bad_alloc();
     if (!arranged) co_return arranged.error();
     if (!*arranged) co_await Rest(kPause);
   }
@@ -186,6 +184,8 @@ Task<Result<bool>> Replication::Impl::ArrangeOnce(Self self, std::shared_ptr<Par
     const bool copied = co_await CopyTo(self, part, holder, stop);
     if (!copied) part->holders.Drop(id);
   }
+  // Not with those who could not be asked in time: they may have a copy.
+  if (stop()) co_return false;
   const std::size_t count = part->holders.Get().size();
   const std::vector<std::string> words = part->holders.Words();
   if (count < wanted) part->holders.SetNextSearch(SteadyClock::now() + kNextSearch);
@@ -216,16 +216,12 @@ Task<bool> Replication::Impl::CopyTo(Self self, std::shared_ptr<Part> part, Hold
   const bool paused = co_await part->ledger.Pause(until);
   if (!paused) co_return false;
   Result<void> given;
-  bool failed = false;
-  try {
+  {
+    const LostCoroutine resume([part] { part->ledger.Resume(); });  // whatever comes
     given = co_await GiveCopy(self, part, holder, stop);
     // Before anything else is added: from here on it gets that, too.
     if (given) part->holders.Add(holder);
-  } catch (const std::exception&) {
-    failed = true;
   }
-  part->ledger.Resume();
-  if (failed) throw std::bad_alloc();
   if (given) ++self->copies;
   if (!given && !stop()) {
     MSFL_LOG(kWarning, "a Server can't hold the updates of this one: node=" << holder.node_id << ": "
@@ -236,16 +232,16 @@ Task<bool> Replication::Impl::CopyTo(Self self, std::shared_ptr<Part> part, Hold
 
 Task<Result<void>> Replication::Impl::GiveCopy(Self self, std::shared_ptr<Part> part, Holder holder,
                                                Stop stop) {
-  const CopyPiece piece(*part, *self->layout);
-  const std::vector<LedgerEntry> unsettled = part->ledger.Unsettled();
+  const CopyPiece piece(*part, *self->layout, part->ledger.Unsettled());
   const std::uint64_t number = ++self->pieces;
   const std::string name = "copy " + std::to_string(number);
   Peers::Question question;
   question.peer = Peer{holder.node_id, holder.address};
   question.stop = stop;
   question.encode = [&](const collective::Envelope& envelope) {
-    return EncodeCopy(envelope, *part, unsettled, piece, {self->peers->address(), name, number});
+    return EncodeCopy(envelope, *part, piece, {self->peers->address(), name, number});
   };
+  question.bytes = piece.bytes();
   Peers::Offer offer(*self->peers, name, piece.payload());
   const Result<void> given = co_await Peers::Ask(self->peers, std::move(question));
   co_await offer.Withdraw();
@@ -264,6 +260,10 @@ void Replication::SetLayout(std::shared_ptr<const model::Layout> layout) {
   impl_->held->SetLayout(std::move(layout));
 }
 
+void Replication::ForgetDisk() {
+  if (impl_->journal != nullptr) impl_->journal->Forget();
+}
+
 bool Replication::guards() const { return impl_->options.replicas > 0 || impl_->options.journal; }
 
 void Replication::Enter(Part& own) {
@@ -274,15 +274,15 @@ void Replication::Enter(Part& own) {
     impl_->entered = now;
   }
   if (!impl_->options.journal) return;
-  const CopyPiece nothing(own, *impl_->layout);
-  impl_->journal->Restart(EncodeCopy(impl_->ToDisk(), own, {}, nothing, {}));
+  const CopyPiece nothing(own, *impl_->layout, {});
+  impl_->journal->Restart(EncodeCopy(impl_->ToDisk(), own, nothing, {}));
   own.holders.SetOnDisk(true);
 }
 
 std::vector<PartKey> Replication::Recover() {
   if (impl_->options.folder.empty()) return {};
-  const std::uint64_t most = impl_->layout->features().size() * 4 * sizeof(std::uint64_t) +
-                             impl_->layout->aggregated_elements() * sizeof(double) + (1 << 20);
+  const std::uint64_t table = impl_->layout->features().size() * 2 * sizeof(std::uint64_t);
+  const std::uint64_t most = table + 2 * LargestUpdate(*impl_->layout) + (1 << 28);  // a sum and its ledger
   impl_->found = Journal::Find(impl_->options.folder, impl_->options.fl_name);
   for (const Journal::Found& found : impl_->found) {
     std::string fault;
@@ -310,15 +310,14 @@ Task<bool> Replication::KeepOnDisk(std::shared_ptr<Part> part, OwnerNode owner, 
   if (!part->holders.on_disk()) {
     if (self->journal == nullptr)
       self->journal = std::make_unique<Journal>(self->options.folder, self->options.fl_name);
-    const CopyPiece piece(*part, *self->layout);
-    collective::Bytes request = EncodeCopy(self->ToDisk(), *part, part->ledger.Unsettled(), piece, {});
+    const CopyPiece piece(*part, *self->layout, part->ledger.Unsettled());
+    collective::Bytes request = EncodeCopy(self->ToDisk(), *part, piece, {});
     const bool written = co_await self->journal->Append(std::move(request), piece.payload());
     if (!written) co_return false;
     part->holders.SetOnDisk(true);
   }
   const auto arranged = co_await Impl::Arrange(self, part, owner, 0, stop);
   if (!arranged) co_return false;
-  if (self->journal != nullptr) self->journal->Keep();
   self->found.clear();  // not removed
   co_return true;
 }

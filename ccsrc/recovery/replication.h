@@ -66,6 +66,9 @@ class Replication {
   // False if there is none, or it can't be written.
   Task<bool> KeepOnDisk(std::shared_ptr<Part> part, OwnerNode owner, std::function<bool()> stop);
 
+  // Others have all that this Server has on its disk.
+  void ForgetDisk();
+
   // This Server is the heir. The part if it is its owner now; null if it isn't, or the part is lost.
   Task<Result<std::shared_ptr<Part>>> TakeOver(PartKey key, cache::Node heir);
 

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/lost_coroutine.h"
 #include "rounds/evaluation_vector.h"
 #include "rounds/fl_id.h"
 #include "rounds/repeated_update.h"
@@ -266,24 +267,23 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   recovery::Ledger& ledger = iteration.part->ledger;
   recovery::Update update;
   bool added = co_await ledger.BeginAdding(SteadyClock::now() + kCopyPatience);
-  try {
+  if (added) {
+    LostCoroutine spoilt([&] {  // out of memory: the sum may hold a part
+      ledger.AbandonAdding();
+      context.job.NoteSpoilt(iteration);
+    });
+    const std::optional<model::UploadDigest> weights =
+        co_await Add(iteration.sum, content.contributions, reserved->data_size);
+    added = weights.has_value();
     if (added) {
-      const std::optional<model::UploadDigest> weights =
-          co_await Add(iteration.sum, content.contributions, reserved->data_size);
-      added = weights.has_value();
-      if (added) {
-        update.id = cache::HeldUpdate{fl_id, nonce, UpdateDigest(*weights, *message, vector)};
-        iteration.AddMetrics(message->upload_loss(), reserved->data_size, message->upload_accuracy(),
-                             reserved->eval_data_size);
-        update.sequence = ledger.Added(update.id);
-      } else {
-        ledger.AbandonAdding();
-      }
+      update.id = cache::HeldUpdate{fl_id, nonce, UpdateDigest(*weights, *message, vector)};
+      iteration.AddMetrics(message->upload_loss(), reserved->data_size, message->upload_accuracy(),
+                           reserved->eval_data_size);
+      update.sequence = ledger.Added(update.id);
+    } else {
+      ledger.AbandonAdding();
     }
-  } catch (...) {  // out of memory: the sum may hold a part
-    ledger.AbandonAdding();
-    context.job.NoteSpoilt(iteration);
-    throw;
+    spoilt.Ended();
   }
   if (!added) {
     static_cast<void>(co_await context.store.Withdraw(iteration.key(), fl_id, nonce));
@@ -295,13 +295,9 @@ Task<Outcome> UpdateModel(RoundContext& context, const net::HttpRequest& request
   update.loss = message->upload_loss();
   update.accuracy = message->upload_accuracy();
   update.values = content.contributions;
-  bool held = false;
-  try {
-    held = co_await context.job.Hold(iteration, update);
-  } catch (...) {
-    context.job.NoteSpoilt(iteration);
-    throw;
-  }
+  LostCoroutine spoilt([&] { context.job.NoteSpoilt(iteration); });
+  const bool held = co_await context.job.Hold(iteration, update);
+  spoilt.Ended();
   if (!held) {  // what is in the sum must not be counted without the others
     context.job.NoteSpoilt(iteration);
     co_return SafemodeOutcome();

@@ -11,5 +11,7 @@ local round, node = read_round(KEYS[4]), redis.call('HGET', KEYS[3], ARGV[4])
 if not node or string.match(node, '(%S+)$') ~= ARGV[5] or not is_on_disk(round, ARGV[3]) then return 0 end
 -- Its heartbeat may not have run out yet.
 if redis.call('HDEL', KEYS[3], owner_of(round, ARGV[3])) == 1 then publish('nodes', ARGV[1], ARGV[2]) end
-redis.call('HSET', KEYS[4], 'holders:' .. ARGV[3], ARGV[4] .. ' disk')
+-- Whoever else has all of it stays one: the file may not be whole.
+redis.call('HSET', KEYS[4], 'holders:' .. ARGV[3], ARGV[4] .. ' ' .. round['holders:' .. ARGV[3]],
+           'claimed:' .. ARGV[3], ARGV[4])
 return 1

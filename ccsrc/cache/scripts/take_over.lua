@@ -27,7 +27,9 @@ end
 local function other_holders()
   local others = {}
   for id in string.gmatch(round['holders:' .. part], '%S+') do
-    if id == 'disk' or id ~= own and redis.call('HEXISTS', KEYS[3], id) == 1 then others[#others + 1] = id end
+    -- The disk is that of the process which is gone, unless it was found there.
+    local there = id == 'disk' and round['claimed:' .. part] == own
+    if there or id ~= own and redis.call('HEXISTS', KEYS[3], id) == 1 then others[#others + 1] = id end
   end
   return table.concat(others, ' ')
 end

@@ -136,7 +136,7 @@ TEST_F(Parts, HoldersAreSetByTheOwnerAlone) {
   EXPECT_EQ(Wait(store->SetHolders(At(2), "a", a, {})), SetHoldersVerdict::kMoved);
   SetHolders(a, {"b"});
   const Node again = Register("a");
-  EXPECT_EQ(SetHolders(a, {"c"}), SetHoldersVerdict::kFenced) << "of an older epoch";
+  EXPECT_EQ(SetHolders(a, {"c"}), SetHoldersVerdict::kNotListed) << "of an older epoch: it has a newer one";
   EXPECT_EQ(SetHolders(again, {"c"}), SetHoldersVerdict::kDone);
   Wait(store->Unregister(again));
   TakeOver(c, 1);
@@ -191,6 +191,16 @@ TEST_F(Parts, OneOnADiskIsClaimedByWhoFindsItThere) {
   EXPECT_EQ(Rows().nodes.count("a"), 0U);
   EXPECT_EQ(TakeOver(b, 2, {Held("d2")}).verdict, TakeOverVerdict::kTaken);
   EXPECT_EQ(Rows().round.at("holders:a"), "disk");
+}
+
+TEST_F(Parts, TheDiskOfOneThatIsGoneIsNoHolderOfItsHeirs) {
+  Update(a, "d1");
+  SetHolders(a, {"b", "disk"});
+  Wait(store->Unregister(a));
+  EXPECT_EQ(TakeOver(b, 1).verdict, TakeOverVerdict::kTaken);
+  EXPECT_EQ(Rows().round.at("holders:a"), "");
+  EXPECT_FALSE(Wait(store->ClaimPart(At(1), "a", c))) << "its heir is there";
+  EXPECT_EQ(Rows().nodes.count("b"), 1U);
 }
 
 TEST_F(Parts, OneOnADiskIsWaitedForUntilNothingElseIs) {

@@ -71,7 +71,6 @@ TEST_F(JournalTest, WhatIsWrittenIsFoundByTheNextProcess) {
     EXPECT_TRUE(Append(journal, "one", "payload"));
     EXPECT_EQ(Found(), "") << "it belongs to a process that lives";
     EXPECT_TRUE(Append(journal, "two"));
-    journal.Keep();
   }
   EXPECT_EQ(Found(), "begin=;one=payload;two=;[]");
   Journal::Find(folder_, kJob).front().Remove();
@@ -83,6 +82,13 @@ TEST_F(JournalTest, NothingIsLeftBehindInOrder) {
     Journal journal(folder_, kJob);
     EXPECT_TRUE(Append(journal, "one"));
     EXPECT_NE(OnlyFile(), "");
+    journal.Restart(Frame("next"));
+  }
+  EXPECT_EQ(OnlyFile(), "");
+  {
+    Journal journal(folder_, kJob);
+    EXPECT_TRUE(Append(journal, "one"));
+    journal.Forget();
   }
   EXPECT_EQ(OnlyFile(), "");
 }
@@ -94,7 +100,6 @@ TEST_F(JournalTest, AnIterationLeavesNothingToTheNext) {
     EXPECT_TRUE(Append(journal, "one"));
     journal.Restart(Frame("second"));
     EXPECT_TRUE(Append(journal, "two", "2"));
-    journal.Keep();
   }
   EXPECT_EQ(Found(), "second=;two=2;[]");
 }
@@ -111,7 +116,6 @@ TEST_F(JournalTest, ManyAtOnceKeepTheirOrder) {
       expected += std::to_string(i) + "=" + payload + ";";
     }
     for (auto& one : all) EXPECT_TRUE(one.get());
-    journal.Keep();
   }
   EXPECT_EQ(Found(), expected + "[]");
 }
@@ -123,7 +127,6 @@ TEST_F(JournalTest, ARecordThatIsNotWholeEndsIt) {
     journal.Restart(Frame("begin"));
     EXPECT_TRUE(Append(journal, "one", "1111"));
     EXPECT_TRUE(Append(journal, "two", "2222"));
-    journal.Keep();
   }
   const std::string path = OnlyFile();
   const std::uintmax_t size = std::filesystem::file_size(path), last = 24 + 3 + 4;
@@ -139,7 +142,6 @@ TEST_F(JournalTest, BytesThatWereChangedAreNoticed) {
     Journal journal(folder_, kJob);
     EXPECT_TRUE(Append(journal, "one", "1111"));
     EXPECT_TRUE(Append(journal, "two", "2222"));
-    journal.Keep();
   }
   const std::string path = OnlyFile();
   const auto size = static_cast<std::streamoff>(std::filesystem::file_size(path));
@@ -170,7 +172,6 @@ TEST_F(JournalTest, JobsDoNotTakeEachOthersFiles) {
   {
     Journal journal(folder_, "other");
     EXPECT_TRUE(Append(journal, "one"));
-    journal.Keep();
   }
   EXPECT_EQ(Found(), "");
 }

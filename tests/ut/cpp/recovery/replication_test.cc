@@ -136,8 +136,10 @@ class ReplicationTest : public testing::Test {
     reserve.nonce = nonce;
     EXPECT_TRUE(Sync(server.loops, server.store->Reserve(reserve, server.node)));
     std::vector<model::Contribution> values;
-    if (!a.empty()) values.push_back({0, a.data()});
-    if (!b.empty()) values.push_back({1, b.data()});
+    std::vector<float> body = a;  // one piece of memory, as that of a request
+    body.insert(body.end(), b.begin(), b.end());
+    if (!a.empty()) values.push_back({0, body.data()});
+    if (!b.empty()) values.push_back({1, body.data() + a.size()});
     Ledger& ledger = server.part->ledger;
     EXPECT_TRUE(Sync(server.loops, ledger.BeginAdding(SteadyClock::time_point::max())));
     server.part->sum.Add(values, 2);
