@@ -8,9 +8,9 @@ local DONE, MOVED, FENCED, NOT_LISTED = 0, 1, 2, 3
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return MOVED end
 local status = redis.call('HMGET', KEYS[2], 'iteration', 'state')
 if status[1] ~= ARGV[2] or status[2] ~= '0' then return MOVED end
+if owner_of(read_round(KEYS[4]), ARGV[3]) ~= ARGV[4] then return FENCED end
 local node = redis.call('HGET', KEYS[3], ARGV[4])
 if not node or string.match(node, '(%S+)$') ~= ARGV[5] then return NOT_LISTED end  -- it will enter again
-if owner_of(read_round(KEYS[4]), ARGV[3]) ~= ARGV[4] then return FENCED end
 for i = 7, #ARGV do
   if ARGV[i] ~= 'disk' and redis.call('HEXISTS', KEYS[3], ARGV[i]) == 0 then return NOT_LISTED end
 end
