@@ -118,7 +118,7 @@ LEFT_OUT = {
     "whose the part is, by who holds it": (
         "set_holders",
         {
-            "if not node or string.match(node, '(%S+)$') ~= ARGV[5] then return FENCED end": "",
+            "if not node or string.match(node, '(%S+)$') ~= ARGV[5] then return NOT_LISTED end": "",
             "if owner_of(read_round(KEYS[4]), ARGV[3]) ~= ARGV[4] then return FENCED end": "",
         },
         _HOLDERS_SILENCE,
