@@ -78,6 +78,7 @@ class HeldParts {
   };
   using FetchKey = std::pair<PartKey, std::string>;  // and the name of the piece
 
+  std::shared_ptr<Fetch> Join(const FetchKey& key);  // mutex_ held; a new one if there is none
   static Task<net::PeerAnswer> Await(std::shared_ptr<HeldParts> self, std::shared_ptr<Fetch> fetch,
                                      std::uint32_t wait_ms);
   // Both end their fetch.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
+from ledger import sdk_device, verdicts
 
 from mindspore_federated.client.messages import StartFLJobAnswer
 
@@ -45,3 +48,19 @@ def metrics(servers):
 
 def phones_of(device, servers, count):
     return [[device(server, f"d{number}") for number in range(count)] for server in servers]
+
+
+async def train_to_the_end(ledger, servers, count, iterations):
+    """Devices do the rest of a job by themselves: every iteration valid, one model on all Servers."""
+    urls = [server.url for server in servers]
+    fleet = [sdk_device(ledger, urls, number) for number in range(count)]
+    await asyncio.wait_for(asyncio.gather(*(device.run() for device in fleet)), 60)
+    models = []
+    for url in urls:
+        async with sdk_device(ledger, [url], 99) as device:
+            models.append(await device.get_model(iterations))
+    for model in models:
+        assert all(np.array_equal(models[0][name], model[name]) for name in model)
+    ledger.check(verdicts(servers), models[0])
+    assert verdicts(servers) == dict.fromkeys(range(1, iterations + 1), "success")
+    assert len(ledger.acknowledged[1]) == count

@@ -7,10 +7,10 @@ import json
 import signal
 import urllib.request
 
-import numpy as np
 import pytest
 from fail_over import RedisCluster
-from ledger import sdk_device, verdicts, whole_numbers
+from ledger import whole_numbers
+from many_servers import train_to_the_end
 from one_device import Device
 from operator_commands import msfl
 
@@ -68,19 +68,6 @@ class Migration:
             node.client.execute_command("CLUSTER SETSLOT", self._slot, "NODE", self._target_id)
 
 
-async def train_to_the_end(ledger, servers):
-    fleet = [sdk_device(ledger, [server.url for server in servers], number) for number in range(DEVICES)]
-    await asyncio.wait_for(asyncio.gather(*(device.run() for device in fleet)), 60)
-    models = []
-    for server in servers:
-        async with sdk_device(ledger, [server.url], 99) as device:
-            models.append(await device.get_model(ITERATIONS))
-    assert all(np.array_equal(models[0][name], models[1][name]) for name in models[0])
-    ledger.check(verdicts(servers), models[0])
-    assert verdicts(servers) == dict.fromkeys(range(1, ITERATIONS + 1), "success")
-    assert len(ledger.acknowledged[1]) == DEVICES
-
-
 async def test_the_jobs_slot_moves_while_it_trains(start_server, start_scheduler, redis, ledger, until):
     owner = redis.owner(TAG)
     strangers = [node for node in redis.nodes if node is not owner]
@@ -112,7 +99,7 @@ async def test_the_jobs_slot_moves_while_it_trains(start_server, start_scheduler
     assert redirections(owner, "MOVED") == 0
     migration.end()
     await until(lambda: phones[1][3].update(1, fourth), counted)
-    await train_to_the_end(ledger, servers)
+    await train_to_the_end(ledger, servers, DEVICES, ITERATIONS)
     assert redirections(owner, "MOVED") > 0
     job = str(servers[1].config)
     assert json.loads(msfl("state", job, "--json"))["cluster_state"] == "CLUSTER_FINISH"
@@ -144,6 +131,6 @@ async def test_a_replica_takes_over(start_server, redis, ledger, until):
     for number in range(2, DEVICES):
         update = whole_numbers(number, 99)
         await until(lambda n=number, u=update: phones[n % 2][n].update(1, u), counted)
-    await train_to_the_end(ledger, servers)
+    await train_to_the_end(ledger, servers, DEVICES, ITERATIONS)
     assert json.loads(msfl("state", str(servers[0].config), "--json"))["cluster_state"] == "CLUSTER_FINISH"
     assert [server.end() for server in servers] == [0, 0]

@@ -8,11 +8,10 @@ import json
 import signal
 from urllib.error import HTTPError
 
-import numpy as np
 import pytest
 from fail_over import WatchedRedis
-from ledger import sdk_device, verdicts, whole_numbers
-from many_servers import full, phones_of, weights_on
+from ledger import verdicts, whole_numbers
+from many_servers import full, phones_of, train_to_the_end, weights_on
 from one_device import Device, ask_until
 from operator_commands import Operator, msfl
 from waiting import eventually
@@ -69,17 +68,7 @@ async def test_the_master_dies_in_the_middle_of_an_iteration(start_server, redis
         update = whole_numbers(number, 99)
         await until(lambda n=number, u=update: phones[n % 2][n].update(1, u), counted)
     # The rest goes by itself.
-    fleet = [sdk_device(ledger, [server.url for server in servers], number) for number in range(DEVICES)]
-    await asyncio.wait_for(asyncio.gather(*(device.run() for device in fleet)), 60)
-    models = []
-    for server in servers:
-        async with sdk_device(ledger, [server.url], 99) as device:
-            models.append(await device.get_model(ITERATIONS))
-    assert all(np.array_equal(models[0][name], models[1][name]) for name in models[0])
-    ledger.check(verdicts(servers), models[0])
-    # What was counted before stays counted.
-    assert verdicts(servers) == dict.fromkeys(range(1, ITERATIONS + 1), "success")
-    assert len(ledger.acknowledged[1]) == DEVICES
+    await train_to_the_end(ledger, servers, DEVICES, ITERATIONS)  # what was counted before stays counted
     assert redis.of(redis.replica).role()[0] == "master"
     assert [server.end() for server in servers] == [0, 0]
 
